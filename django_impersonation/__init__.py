@@ -1,0 +1,1 @@
+"""Sign in as one of your users, from the Django admin, on the record."""

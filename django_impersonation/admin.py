@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import path
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from django_impersonation import flows
+from django_impersonation.conf import conf
+from django_impersonation.exceptions import ImpersonationDenied
+from django_impersonation.guards import sealed
+from django_impersonation.models import Configuration, Event, ImpersonationSession
+from django_impersonation.useradmin import ImpersonationAdminMixin, ModelAdmin
+
+__all__ = ["ImpersonationAdminMixin"]
+
+
+class ReadOnlyAdmin(ModelAdmin):
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class StatusFilter(admin.SimpleListFilter):
+    title = gettext_lazy("status")
+    parameter_name = "status"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return ImpersonationSession.Status.choices
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        narrow = {"active": "live", "expired": "expired", "revoked": "revoked"}.get(self.value() or "")
+        return getattr(queryset, narrow)() if narrow else queryset
+
+
+@admin.register(ImpersonationSession)
+class ImpersonationSessionAdmin(ReadOnlyAdmin):
+    actions = ["revoke"]
+    date_hierarchy = "created_at"
+    fields = (
+        "id",
+        "status",
+        "end_reason",
+        "impersonator_label",
+        "impersonator_email",
+        "user_label",
+        "user_email",
+        "organization_name",
+        "organization_id",
+        "reason",
+        "created_at",
+        "expires_at",
+        "ended_at",
+        "ip_address",
+        "user_agent",
+    )
+    list_display = (
+        "created_at",
+        "status",
+        "impersonator_label",
+        "user_label",
+        "organization_name",
+        "reason",
+        "ended_at",
+        "end_reason",
+    )
+    list_filter = (StatusFilter, "end_reason", "created_at")
+    search_fields = (
+        "=id",
+        "impersonator_email",
+        "impersonator_label",
+        "user_email",
+        "user_label",
+        "organization_name",
+        "reason",
+    )
+
+    @admin.display(description=gettext_lazy("status"))
+    def status(self, session: ImpersonationSession) -> str:
+        return session.status_label
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("django_impersonation.revoke_impersonationsession")
+
+    @admin.action(description=gettext_lazy("Revoke selected sessions"), permissions=["revoke"])
+    def revoke(self, request: HttpRequest, queryset: Any) -> None:
+        for session in queryset.live():
+            self.log_change(request, session, _("Revoked."))
+        count = flows.revoke(queryset, request=request)
+        text = ngettext("%(count)d session was revoked.", "%(count)d sessions were revoked.", count)
+        self.message_user(request, text % {"count": count}, messages.SUCCESS if count else messages.WARNING)
+
+
+@admin.register(Event)
+class EventAdmin(ReadOnlyAdmin):
+    date_hierarchy = "created_at"
+    fields = (
+        "id",
+        "name",
+        "code",
+        "count",
+        "created_at",
+        "environment",
+        "position",
+        "session",
+        "impersonator_label",
+        "impersonator_email",
+        "user_label",
+        "user_email",
+        "organization_name",
+        "organization_id",
+        "reason",
+    )
+    list_display = ("created_at", "name", "code", "count", "impersonator_label", "user_label", "reason")
+    list_filter = ("name", "created_at")
+    search_fields = (
+        "=id",
+        "=session__id",
+        "impersonator_email",
+        "impersonator_label",
+        "user_email",
+        "user_label",
+    )
+
+
+@admin.register(Configuration)
+class ConfigurationAdmin(ReadOnlyAdmin):
+    """One page: the switch of this environment."""
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_view_permission(request, obj) or _may_configure(request)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return super().has_module_permission(request) or _may_configure(request)
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(self.changelist_view)
+        return [path("", view, name="django_impersonation_configuration_changelist")]
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if request.method == "POST":
+            return self._switch(request)
+        row = Configuration.objects.filter(environment=conf.IMPERSONATION_ENVIRONMENT).first()
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Impersonation"),
+            "opts": self.opts,
+            "environment": conf.IMPERSONATION_ENVIRONMENT,
+            "enabled": Configuration.objects.enabled(),
+            "fixed": conf.IMPERSONATION_ENABLED is not None,
+            "changed_at": row and row.changed_at,
+            "changed_by": row and row.changed_by,
+            "live_sessions": ImpersonationSession.objects.live().count(),
+            "can_configure": _may_configure(request),
+        }
+        request.current_app = self.admin_site.name
+        template = "admin/django_impersonation/configuration.html"
+        return sealed(TemplateResponse(request, template, context), admin=True)
+
+    def _switch(self, request: HttpRequest) -> HttpResponse:
+        wanted = request.POST.get("enable")
+        if not _may_configure(request):
+            raise PermissionDenied
+        if wanted not in ("0", "1"):
+            self.message_user(request, _("Nothing was changed."), messages.ERROR)
+        else:
+            try:
+                changed = flows.switch(wanted == "1", by=request.user)
+            except ImpersonationDenied as refusal:
+                self.message_user(request, str(refusal), messages.ERROR)
+            else:
+                text = _("Impersonation is on now.") if wanted == "1" else _("Impersonation is off now.")
+                self.message_user(request, text, messages.SUCCESS)
+                if changed:
+                    self.log_change(request, Configuration.objects.current(), text)
+        return HttpResponseRedirect(request.path)
+
+
+def _may_configure(request: HttpRequest) -> bool:
+    return request.user.has_perm("django_impersonation.configure_impersonation")

@@ -1,0 +1,65 @@
+"""What an impersonator must not reach: whatever outlives the session, or leads out of it.
+
+A pattern (``fnmatch``) matches a view's name, an app name in its namespace path, or the dotted path of its
+function, its class or one of the classes that it inherits from.
+"""
+
+from __future__ import annotations
+
+DEFAULT_BLOCKED_VIEWS = (
+    # Every admin site: staff who are impersonated lend their pages, not their powers.
+    "admin",
+    # Django: passwords.
+    "django.contrib.auth.views.PasswordChange*",
+    "django.contrib.auth.views.PasswordReset*",
+    "password_change*",
+    "password_reset*",
+    # django-allauth: passwords, e-mail addresses, second factors, sessions, linked accounts, its own API and IdP.
+    "account_change_password",
+    "account_set_password",
+    "account_reset_password*",
+    "account_email*",
+    "account_change_phone",
+    "account_verify_phone",
+    "account_reauthenticate*",
+    "allauth.account.views.*Email*",
+    "allauth.account.views.*Password*",
+    "allauth.account.views.*Phone*",
+    "allauth.account.views.*Reauthenticate*",
+    "allauth.account.views.*reauthenticate*",
+    "allauth.mfa.*",
+    "mfa_*",
+    "allauth.socialaccount.*",
+    "socialaccount_*",
+    "allauth.usersessions.*",
+    "usersessions_*",
+    "allauth.headless.*",
+    "headless",
+    "allauth.idp.*",
+    "idp",
+    # Consent and applications: django-oauth-toolkit, django-oidc-provider.
+    "oauth2_provider",
+    "oauth2_provider.views.*",
+    "oidc_provider",
+    "oidc_provider.views.*",
+    # Linked accounts: social-auth-app-django.
+    "social",
+    "social_django.views.*",
+    # Second factors and passkeys.
+    "two_factor",
+    "two_factor.views.*",
+    "passkeys",
+    "passkeys.*",
+    # Tokens that outlive the session.
+    "rest_framework.authtoken.views.*",
+    "rest_framework_simplejwt.views.*",
+    "knox.views.*",
+    "dj_rest_auth.views.*",
+    "dj_rest_auth.registration.views.*",
+    "djoser.*",
+    # Other impersonation packages: no session within the session.
+    "hijack",
+    "hijack.views.*",
+    "impersonate.views.*",
+    "loginas.views.*",
+)

@@ -1,0 +1,194 @@
+"""The one-time code (RFC 6749 section 4.1): made at the prompt, spent at the callback, seconds apart."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.shortcuts import resolve_url
+from django.urls import NoReverseMatch, get_script_prefix, reverse
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme, urlencode
+from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_variables
+
+from django_impersonation import policy
+from django_impersonation.conf import conf
+from django_impersonation.exceptions import ImpersonationDenied, InvalidGrant
+from django_impersonation.models import AuthorizationCode, Configuration, Event, ImpersonationSession
+from django_impersonation.organizations import Organization, organization_for, organizations_for
+from django_impersonation.records import digest
+from django_impersonation.signals import impersonation_denied
+
+logger = logging.getLogger("django_impersonation")
+
+
+class SeeOther(HttpResponseRedirect):
+    """Follow with GET, tell nobody where from (the address may hold a code), keep no copy."""
+
+    status_code = 303
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, headers={"Referrer-Policy": "no-referrer", "Cache-Control": "private, no-store"})
+
+
+def check(request: HttpRequest, *, user: Any, organization: Organization | None = None) -> None:
+    """Raise ``ImpersonationDenied`` unless the request's user may impersonate ``user`` now. Leaves no record."""
+    if not hasattr(request, "impersonation"):
+        raise ImpersonationDenied(_("The impersonation middleware is not installed."), "not_installed")
+    if not Configuration.objects.enabled():
+        raise ImpersonationDenied(_("Impersonation is switched off for this environment."), "disabled")
+    if getattr(request, "impersonation", None) is not None:
+        raise ImpersonationDenied(_("Stop the current impersonation before you start another."), "nested")
+    policy.check(impersonator=request.user, user=user, organization=organization)
+
+
+@sensitive_variables("code")
+def authorize(
+    request: HttpRequest,
+    *,
+    user: Any,
+    reason: str,
+    organization: str | None = None,
+    return_url: str | None = None,
+) -> HttpResponse | ImpersonationDenied:
+    """Make a one-time code for the request's user to act as ``user``, and send the browser to the callback.
+
+    For POST requests of the admin and of any other support tool. ``organization`` is an id and may be left out
+    unless the user has several. ``return_url`` is a path of this site, for the time after *Stop*.
+    A refusal is returned, not raised: an exception would roll its record back under ATOMIC_REQUESTS.
+    """
+    if request.method != "POST":
+        return HttpResponseNotAllowed(["POST"])
+    try:
+        reason = policy.clean_reason(reason)
+    except ImpersonationDenied as refusal:
+        return refusal
+    try:
+        chosen = choose_organization(user, organization)
+        check(request, user=user, organization=chosen)
+    except ImpersonationDenied as refusal:
+        deny(request, user=user, refusal=refusal)
+        return refusal
+    code = secrets.token_urlsafe(32)
+    deed = AuthorizationCode.describe(impersonator=request.user, user=user, organization=chosen, reason=reason)
+    now = timezone.now()
+    with transaction.atomic(using=Event.objects.db):
+        Event.objects.record(Event.Name.REQUESTED, **deed)
+        AuthorizationCode.objects.filter(impersonator=request.user.pk, user=user.pk, used_at=None).void()
+        AuthorizationCode.objects.create(
+            digest=digest(code),
+            created_at=now,
+            expires_at=now + conf.IMPERSONATION_CODE_LIFETIME,
+            landing_url=_landing_url(),
+            return_url=_return_url(user, return_url),
+            **deed,
+        )
+    return SeeOther(f"{reverse('django_impersonation:callback')}?{urlencode({'code': code})}")
+
+
+@sensitive_variables()
+def authenticate_with_code(request: HttpRequest, code: str) -> AuthorizationCode:
+    """Spend the code of the request's user and return what it stands for.
+
+    Raises ``InvalidGrant`` (RFC 6749 section 5.2), the same for every flaw of a code, and ``ImpersonationDenied``
+    when the policy, asked again, says no. One conditional UPDATE decides between all who try at once; it must run
+    in autocommit, so that nothing that fails later gives the code back.
+    """
+    codes = AuthorizationCode.objects.filter(digest=digest(code))
+    impersonation = getattr(request, "impersonation", None)
+    if impersonation is not None:
+        started: AuthorizationCode | None = codes.filter(session=impersonation.pk).first()
+        if started is not None:  # Back or Reload in the session that it started
+            return started
+        nested = ImpersonationDenied(_("Stop the current impersonation before you start another."), "nested")
+        deny(request, user=request.user, refusal=nested, impersonator=impersonation.impersonator)
+        raise nested
+    # A user without a session of Django's (an API client, say) has nothing to come back to.
+    key = request.session.session_key
+    spender = digest(key) if key and request.user.is_authenticated else ""
+    usable = codes.usable().filter(impersonator=request.user.pk) if spender else codes.none()
+    if not usable.update(used_at=timezone.now(), spent_from=spender):
+        raise _rejected(request, codes.first(), spender)
+    grant: AuthorizationCode = codes.select_related("user").get()
+    try:
+        if grant.user is None:
+            raise ImpersonationDenied(_("This user no longer exists."), "user_missing")
+        chosen = choose_organization(grant.user, grant.organization_id) if grant.organization_id else None
+        check(request, user=grant.user, organization=chosen)
+    except ImpersonationDenied as refusal:
+        deny(request, user=grant.user, refusal=refusal)
+        raise
+    return grant
+
+
+def deny(request: HttpRequest, *, user: Any, refusal: ImpersonationDenied, impersonator: Any = None) -> None:
+    """Put a refused attempt on record. Callers who are nobody are only logged."""
+    impersonator = impersonator or request.user
+    logger.warning("denied (%s): %s as %s", refusal.code, impersonator.pk, getattr(user, "pk", None))
+    if impersonator.is_authenticated:
+        Event.objects.record_denied(code=refusal.code, **Event.describe(impersonator=impersonator, user=user))
+        impersonation_denied.send(
+            ImpersonationSession, request=request, impersonator=impersonator, user=user, code=refusal.code
+        )
+
+
+def choose_organization(user: Any, organization_id: str | None) -> Organization | None:
+    """The organization asked for, or the user's only one; raises ``ImpersonationDenied``."""
+    if organization_id:
+        chosen = organization_for(user, organization_id)
+        if chosen is None:
+            raise ImpersonationDenied(_("The user is not in this organization."), "organization_unknown")
+        return chosen
+    organizations = organizations_for(user, limit=2)
+    if len(organizations) > 1:
+        raise ImpersonationDenied(_("Choose one of the user's organizations."), "organization_required")
+    return organizations[0] if organizations else None
+
+
+def invalid_grant() -> InvalidGrant:
+    return InvalidGrant(
+        _("This sign-in link is not valid, or not any more. Start again in the admin."), "invalid_grant"
+    )
+
+
+def _rejected(request: HttpRequest, grant: AuthorizationCode | None, spender: str) -> InvalidGrant:
+    """Put the rejection of a code on record; if it was used before by anybody else, end what came from it."""
+    if grant is None:
+        logger.warning("an unknown authorization code was rejected")
+        return invalid_grant()
+    if grant.used_at is not None and grant.spent_from != spender:
+        # RFC 6749 section 4.1.2. First the mark, then the look: a start that is under way sees one of the two.
+        AuthorizationCode.objects.filter(pk=grant.pk, replayed_at=None).update(replayed_at=timezone.now())
+        for session in ImpersonationSession.objects.filter(pk=_session_of(grant)):
+            session.end(ImpersonationSession.EndReason.REPLAYED, request=request)
+    deny(request, user=grant.user, refusal=ImpersonationDenied("", "invalid_code"))
+    return invalid_grant()
+
+
+def _session_of(grant: AuthorizationCode) -> str | None:
+    session_id: str | None = AuthorizationCode.objects.filter(pk=grant.pk).values_list("session_id", flat=True).get()
+    return session_id
+
+
+def _landing_url() -> str:
+    if conf.IMPERSONATION_LANDING_URL is not None:
+        return resolve_url(conf.IMPERSONATION_LANDING_URL)
+    # Not Django's default for it: few projects have a page at /accounts/profile/.
+    chosen = settings.is_overridden("LOGIN_REDIRECT_URL")  # type: ignore[misc]
+    return resolve_url(settings.LOGIN_REDIRECT_URL) if chosen else get_script_prefix()
+
+
+def _return_url(user: Any, wanted: str | None) -> str:
+    if conf.IMPERSONATION_RETURN_URL is not None:
+        return resolve_url(conf.IMPERSONATION_RETURN_URL)
+    if wanted and url_has_allowed_host_and_scheme(wanted, allowed_hosts=None):
+        return wanted
+    try:
+        return reverse(f"admin:{user._meta.app_label}_{user._meta.model_name}_change", args=[user.pk])
+    except NoReverseMatch:
+        return get_script_prefix()

@@ -1,0 +1,183 @@
+"""Who acts as whom: authorize, authenticate_with_code, start, resolve, current, stop. No other code decides it."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import secrets
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.http import HttpRequest
+from django.shortcuts import resolve_url
+from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_variables
+
+from django_impersonation import resolution, sessions
+from django_impersonation.codes import authenticate_with_code, authorize, check, deny, invalid_grant
+from django_impersonation.conf import conf
+from django_impersonation.exceptions import ImpersonationDenied, InvalidGrant
+from django_impersonation.models import AuthorizationCode, Configuration, Event, ImpersonationSession
+from django_impersonation.records import auth_hashes, digest
+from django_impersonation.resolution import aresolve, current, forget, over, resolve
+from django_impersonation.signals import impersonation_started
+
+__all__ = [
+    "aresolve",
+    "authenticate_with_code",
+    "authorize",
+    "check",
+    "current",
+    "deny",
+    "invalid_grant",
+    "over",
+    "resolve",
+    "revoke",
+    "start",
+    "stop",
+    "switch",
+]
+
+logger = logging.getLogger("django_impersonation")
+
+
+@sensitive_variables("secret")
+def start(request: HttpRequest, grant: AuthorizationCode) -> ImpersonationSession:
+    """Begin the session of a code that was spent, in this browser.
+
+    Session, event and the link to the code are written in one transaction, or nothing is: then ``InvalidGrant``
+    is raised, and the code is burned. A receiver of ``impersonation_started`` that raises ends the session.
+    """
+    own, secret = request.session, secrets.token_urlsafe(32)
+    try:
+        with transaction.atomic(using=Event.objects.db):
+            impersonation = _create_session(request, grant, secret)
+            sessions.begin(request, impersonation, grant.user, secret)
+    except Exception as error:  # whatever happened: the code is spent, and a client that retries won't be helped
+        request.session = own
+        if not isinstance(error, ImpersonationDenied | InvalidGrant):
+            logger.exception("An impersonation could not be started")
+        raise invalid_grant() from error
+    resolution.tag(request, impersonation, grant.user)
+    logger.info("%s started: %s as %s", impersonation.pk, impersonation.impersonator_pk, impersonation.user_pk)
+    try:
+        impersonation_started.send(ImpersonationSession, request=request, impersonation=impersonation)
+    except BaseException:
+        impersonation.end(ImpersonationSession.EndReason.REVOKED, request=request)
+        request.session.flush()
+        request.session = own
+        raise
+    return impersonation
+
+
+@sensitive_variables("key")
+def stop(request: HttpRequest, *, sign_out: bool) -> str | None:
+    """End the impersonation of this browser and give the impersonator their own session back.
+
+    Returns the address to go to, or None if there was nothing to stop. Signs out instead if ``sign_out`` or
+    ``IMPERSONATION_ON_STOP`` say so, if the user had logged out, or if the parked session is not good any more.
+    """
+    key = request.COOKIES.get(sessions.RETURN_KEY)
+    session = getattr(request, "impersonation", None) or _parked_by(key)
+    if session is None:
+        sessions.discard(request)
+        return None
+    session.end(ImpersonationSession.EndReason.STOPPED, request=request)
+    back = (
+        session.has_return_key(key)
+        and session.end_reason != ImpersonationSession.EndReason.SIGNED_OUT
+        and (not sessions.is_ordinary(request) or sessions.is_parked(request, session))
+    )
+    sessions.discard(request)
+    sign_out = sign_out or conf.IMPERSONATION_ON_STOP != "restore"
+    restored = back and sessions.unpark(request, session, sign_out=sign_out)
+    forget(request)
+    logger.info("%s stopped: %s", session.pk, "restored" if restored else "signed out")
+    return session.return_url if restored else login_url()
+
+
+def switch(enabled: bool, *, by: Any = None) -> bool:
+    """Switch impersonation on or off for this environment; off ends every session and voids every code.
+
+    Returns False if it was so already. Raises ``ImpersonationDenied`` where the deployment's settings decide.
+    """
+    if conf.IMPERSONATION_ENABLED is not None:
+        raise ImpersonationDenied(_("IMPERSONATION_ENABLED decides in this deployment."), "fixed")
+    with transaction.atomic(using=Event.objects.db):
+        position = Configuration.objects.advance()
+        row = Configuration.objects.filter(environment=conf.IMPERSONATION_ENVIRONMENT).exclude(enabled=enabled)
+        if not row.update(enabled=enabled, changed_at=timezone.now(), changed_by="" if by is None else str(by)[:255]):
+            return False
+        name = Event.Name.ENABLED if enabled else Event.Name.DISABLED
+        Event.objects.record(name, position=position, **Event.describe(impersonator=by))
+        if not enabled:
+            AuthorizationCode.objects.void()
+            ImpersonationSession.objects.end(ImpersonationSession.EndReason.DISABLED)
+    return True
+
+
+def revoke(found: Any, *, impersonators: Iterable[Any] = (), request: HttpRequest | None = None) -> int:
+    """End these sessions and void the codes of those who began them, and of ``impersonators``; returns how many."""
+    with transaction.atomic(using=Event.objects.db):
+        Configuration.objects.advance()
+        people = {session.impersonator_id for session in found} | {person.pk for person in impersonators}
+        AuthorizationCode.objects.filter(impersonator__in=people - {None}).void()
+        return int(found.end(ImpersonationSession.EndReason.REVOKED, request=request))
+
+
+def login_url() -> str:
+    """Where the impersonator signs in again."""
+    try:
+        return reverse("admin:login")
+    except NoReverseMatch:
+        return resolve_url(settings.LOGIN_URL)
+
+
+def _create_session(request: HttpRequest, grant: AuthorizationCode, secret: str) -> ImpersonationSession:
+    position = Configuration.objects.advance()
+    if not Configuration.objects.enabled():
+        raise ImpersonationDenied(_("Impersonation is switched off for this environment."), "disabled")
+    now = timezone.now()
+    session: ImpersonationSession = ImpersonationSession.objects.create(
+        created_at=now,
+        expires_at=now + conf.IMPERSONATION_SESSION_LIFETIME,
+        ip_address=_ip_address(request),
+        user_agent=request.headers.get("User-Agent", "")[:255].replace("\x00", ""),
+        return_url=grant.return_url,
+        secret_digest=digest(secret),
+        return_key_digest=digest(request.session.session_key or ""),
+        impersonator_hash_digest=digest(next(auth_hashes(request.user))),
+        impersonator_is_superuser=getattr(request.user, "is_superuser", False),
+        user_is_staff=getattr(grant.user, "is_staff", False),
+        user_is_superuser=getattr(grant.user, "is_superuser", False),
+        **grant.deed(),
+    )
+    unspoiled = AuthorizationCode.objects.filter(pk=grant.pk, replayed_at=None, voided_at=None)
+    if not unspoiled.update(session=session):
+        raise invalid_grant()
+    Event.objects.record(Event.Name.SESSION_CREATED, position=position, session=session, **grant.deed())
+    return session
+
+
+def _parked_by(key: str | None) -> ImpersonationSession | None:
+    """The session beside which the browser's own one was parked; until an hour after its end."""
+    if not key:
+        return None
+    since = timezone.now() - timedelta(seconds=sessions.AFTERMATH)
+    found: ImpersonationSession | None = ImpersonationSession.objects.filter(
+        return_key_digest=digest(key), expires_at__gt=since
+    ).first()
+    return found
+
+
+def _ip_address(request: HttpRequest) -> str | None:
+    """REMOTE_ADDR only: what a client says of itself in other headers is no evidence."""
+    try:
+        return str(ipaddress.ip_address(request.META.get("REMOTE_ADDR", "").partition("%")[0]))
+    except ValueError:
+        return None

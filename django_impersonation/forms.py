@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+
+from django_impersonation import codes, policy
+from django_impersonation.conf import conf
+from django_impersonation.exceptions import ImpersonationDenied
+from django_impersonation.organizations import organizations_for
+
+# More organizations than a person reads in a list.
+MANY = 100
+
+
+class ImpersonateForm(forms.Form):
+    """Why, and in which organization; the second only for users who have several.
+
+    Raises ``ImpersonationDenied`` when the user's organizations cannot be read.
+    """
+
+    reason = forms.CharField(
+        label=_("Reason"), widget=forms.Textarea(attrs={"rows": 3}), max_length=policy.REASON_LENGTH
+    )
+
+    def __init__(self, *args: Any, user: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.user = user
+        self.fields["reason"].required = conf.IMPERSONATION_REASON_REQUIRED
+        found = organizations_for(user, limit=MANY + 1)
+        self.suggestions = found[:MANY] if len(found) > MANY else []
+        if self.suggestions:
+            self.fields["organization"] = forms.CharField(
+                label=_("Organization"),
+                max_length=255,
+                widget=forms.TextInput(attrs={"list": "impersonation-organizations", "autocomplete": "off"}),
+                help_text=_("This user has more than %(count)d organizations. Type the key of one.") % {"count": MANY},
+            )
+        elif len(found) > 1:
+            choices = [("", _("Choose one"))] + [(o.id, o.name) for o in found]
+            self.fields["organization"] = forms.ChoiceField(label=_("Organization"), choices=choices)
+
+    def clean_reason(self) -> str:
+        try:
+            return policy.clean_reason(self.cleaned_data["reason"])
+        except ImpersonationDenied as refusal:
+            raise ValidationError(str(refusal), refusal.code) from refusal
+
+    def clean_organization(self) -> str:
+        organization: str = self.cleaned_data["organization"]
+        if hasattr(self.data, "getlist") and len(self.data.getlist("organization")) > 1:
+            raise ValidationError(_("Choose one organization."), "duplicate")
+        try:
+            codes.choose_organization(self.user, organization)
+        except ImpersonationDenied as refusal:
+            raise ValidationError(str(refusal), refusal.code) from refusal
+        return organization

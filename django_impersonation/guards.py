@@ -1,0 +1,126 @@
+"""What an impersonator may not open, and how that is said."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from fnmatch import translate
+from functools import lru_cache, wraps
+from typing import Any
+from urllib.parse import urlsplit
+
+from asgiref.sync import iscoroutinefunction, sync_to_async
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.urls import ResolverMatch, get_script_prefix, reverse
+from django.utils.translation import gettext as _
+
+from django_impersonation import flows
+from django_impersonation.blocked import DEFAULT_BLOCKED_VIEWS
+from django_impersonation.conf import conf
+from django_impersonation.exceptions import ImpersonationDenied
+from django_impersonation.models import ImpersonationSession
+
+_CLOSED = "object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+
+
+def forbid_impersonation(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator: refuse this view, sync or async, to impersonators. For a class, use ``method_decorator``."""
+    if iscoroutinefunction(view):
+
+        @wraps(view)
+        async def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            if flows.current(request) is None:
+                return await view(request, *args, **kwargs)
+            return await sync_to_async(refuse)(request)
+    else:
+
+        @wraps(view)
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            return view(request, *args, **kwargs) if flows.current(request) is None else refuse(request)
+
+    return guarded
+
+
+def is_blocked(match: ResolverMatch) -> bool:
+    """Does a pattern of ``IMPERSONATION_BLOCKED_VIEWS`` or of the defaults match the view? Never our own."""
+    if match.app_names[-1:] == ["django_impersonation"]:
+        return False
+    pattern = _compiled(tuple(conf.IMPERSONATION_BLOCKED_VIEWS))
+    return any(pattern.fullmatch(name) for name in _names(match))
+
+
+def refuse(request: HttpRequest) -> HttpResponse:
+    """Put the refused attempt on record and say so, with a way out."""
+    impersonation: ImpersonationSession = request.impersonation  # type: ignore[attr-defined]
+    sentence = _("This page is not available while you are impersonating a user.")
+    flows.deny(
+        request,
+        user=impersonation.user,
+        refusal=ImpersonationDenied(sentence, "blocked_view"),
+        impersonator=impersonation.impersonator,
+    )
+    if wants_json(request):
+        return sealed(JsonResponse({"error": "impersonation_forbidden", "error_description": sentence}, status=403))
+    return page(request, "forbidden", 403, impersonation=impersonation)
+
+
+def page(request: HttpRequest, name: str, status: int, **context: Any) -> HttpResponse:
+    """One of our own pages, with the addresses that all of them need."""
+    context |= {
+        "stop_url": reverse("django_impersonation:stop"),
+        "login_url": flows.login_url(),
+        "home_url": get_script_prefix(),
+    }
+    return sealed(render(request, f"django_impersonation/{name}.html", context, status=status))
+
+
+def sealed(response: HttpResponse, *, admin: bool = False) -> HttpResponse:
+    """Never stored, never framed, its address never told to others; our own pages load our own files only.
+
+    Not ``no-referrer``: the forms of such a page would send ``Origin: null``, which Django's CSRF check refuses.
+    """
+    response.headers["Cache-Control"] = "private, no-store"
+    response.headers["Referrer-Policy"] = "same-origin"
+    response.headers["X-Frame-Options"] = "DENY"
+    policy = getattr(settings, "SECURE_CSP", None)
+    if admin and policy:  # Django 6's own middleware: what its decorator csp_override leaves on a response
+        response._csp_config = {**policy, "frame-ancestors": ["'none'"]}  # type: ignore[attr-defined]
+    elif admin:  # themes of the admin bring scripts of their own
+        response.headers["Content-Security-Policy"] = "frame-ancestors 'none'"
+    else:
+        response.headers["Content-Security-Policy"] = f"default-src {_origins()}; {_CLOSED}"
+    return response
+
+
+def _origins() -> str:
+    """This site, and where its static files are."""
+    static = urlsplit(settings.STATIC_URL or "")
+    return f"'self' {static.scheme or 'https'}://{static.netloc}" if static.netloc else "'self'"
+
+
+def wants_json(request: HttpRequest) -> bool:
+    """Is this no navigation but a script's request, which has no use for a page?"""
+    accept = request.headers.get("Accept", "")
+    return (
+        request.headers.get("Sec-Fetch-Dest") == "empty"
+        or "HX-Request" in request.headers
+        or ("application/json" in accept and "text/html" not in accept)
+    )
+
+
+def _names(match: ResolverMatch) -> Iterator[str]:
+    yield match.view_name
+    yield from match.app_names
+    view = match.func
+    yield f"{view.__module__}.{getattr(view, '__qualname__', type(view).__qualname__)}"
+    for base in getattr(getattr(view, "view_class", None) or getattr(view, "cls", None), "__mro__", ()):
+        yield f"{base.__module__}.{base.__qualname__}"
+
+
+@lru_cache
+def _compiled(added: tuple[str, ...]) -> re.Pattern[str]:
+    removed = {pattern[1:] for pattern in added if pattern.startswith("-")}
+    patterns = [p for p in (*DEFAULT_BLOCKED_VIEWS, *added) if p not in removed and not p.startswith("-")]
+    return re.compile("|".join(map(translate, patterns)) or r"(?!)")

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from django_impersonation import flows
+from django_impersonation.conf import conf
+from django_impersonation.exceptions import ImpersonationDenied
+from django_impersonation.models import AuthorizationCode, Configuration, Event, ImpersonationSession
+from django_impersonation.records import purge
+
+
+class Command(BaseCommand):
+    help = "Switch impersonation on or off, see and revoke sessions, remove what is not needed any more."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        commands = parser.add_subparsers(dest="command", required=True)
+        commands.add_parser("enable", help="switch impersonation on for this environment")
+        commands.add_parser("disable", help="switch it off, end every session and void every code")
+        commands.add_parser("status", help="show the switch and the live sessions")
+        revoke = commands.add_parser("revoke", help="end sessions and void the codes of their impersonators")
+        which = revoke.add_mutually_exclusive_group(required=True)
+        which.add_argument("session", nargs="?", metavar="SESSION", help="the id of one session")
+        which.add_argument("--impersonator", metavar="E-MAIL", help="all that this staff member started")
+        which.add_argument("--user", metavar="E-MAIL", help="all as this user")
+        which.add_argument("--all", action="store_true", dest="everything", help="all")
+        purge = commands.add_parser(
+            "purge", help="record what has expired, remove spent codes and, if told, old records"
+        )
+        purge.add_argument(
+            "--keep-days",
+            type=int,
+            metavar="DAYS",
+            help="also remove sessions and events that are older than this",
+        )
+
+    def handle(self, *args: Any, command: str, **options: Any) -> None:
+        getattr(self, f"_{command}")(**options)
+
+    def _enable(self, **options: Any) -> None:
+        self._switch(True)
+
+    def _disable(self, **options: Any) -> None:
+        self._switch(False)
+
+    def _switch(self, enabled: bool) -> None:
+        try:
+            changed = flows.switch(enabled)
+        except ImpersonationDenied as refusal:
+            raise CommandError(str(refusal)) from refusal
+        state = "on" if enabled else "off"
+        self.stdout.write(
+            f"Impersonation is {'now' if changed else 'already'} {state} in {conf.IMPERSONATION_ENVIRONMENT}."
+        )
+
+    def _status(self, **options: Any) -> None:
+        state = "on" if Configuration.objects.enabled() else "off"
+        decided = "the admin's switch" if conf.IMPERSONATION_ENABLED is None else "IMPERSONATION_ENABLED"
+        self.stdout.write(f"Impersonation is {state} in {conf.IMPERSONATION_ENVIRONMENT} ({decided} decides).")
+        live = ImpersonationSession.objects.live()
+        self.stdout.write(f"Live sessions: {live.count()}")
+        for session in live:
+            self.stdout.write(
+                f"{session.pk}  {session.impersonator_email} as {session.user_label}, {session.minutes_left} min left"
+            )
+
+    def _revoke(
+        self, session: str | None, impersonator: str | None, user: str | None, everything: bool, **options: Any
+    ) -> None:
+        found, people = ImpersonationSession.objects.all(), None
+        if session:
+            found = found.filter(pk=session)
+            if not found.exists():
+                raise CommandError(f"There is no session {session}.")
+        elif impersonator or user:
+            role, email = ("impersonator", impersonator) if impersonator else ("user", user)
+            people = _people(str(email))
+            # By the address on record too: the account may be gone, or have another one now.
+            found = found.filter(Q((f"{role}_email__iexact", email)) | Q((f"{role}__in", people)))
+            if not found and not people:
+                raise CommandError(f"Nobody has the e-mail address {email}.")
+        impersonators = people if impersonator else None
+        count = flows.revoke(found.filter(ended_at=None), impersonators=impersonators or ())
+        self.stdout.write(f"Sessions ended: {count}")
+
+    def _purge(self, keep_days: int | None, **options: Any) -> None:
+        if keep_days is not None and keep_days < 1:
+            raise CommandError("--keep-days takes a whole number of days, 1 or more.")
+        now = timezone.now()
+        expired = sum(
+            s.end("expired") for s in ImpersonationSession.objects.expired().filter(ended_at=None).iterator()
+        )
+        codes = AuthorizationCode.objects.filter(expires_at__lte=now).exclude(
+            session__ended_at=None, session__isnull=False
+        )
+        removed = purge(codes)
+        self.stdout.write(f"Sessions found expired: {expired}. Codes removed: {removed}.")
+        if keep_days is None:
+            return
+        before = now - timedelta(days=keep_days)
+        sessions = purge(ImpersonationSession.objects.filter(ended_at__lt=before))
+        events = purge(Event.objects.filter(created_at__lt=before))
+        if sessions or events:
+            with transaction.atomic(using=Event.objects.db):
+                text = f"Older than {keep_days} days: {sessions} sessions, {events} events."
+                Event.objects.record(Event.Name.PURGED, reason=text)
+        self.stdout.write(f"Sessions removed: {sessions}. Events removed: {events}.")
+
+
+def _people(email: str) -> list[Any]:
+    model = get_user_model()
+    field = model.get_email_field_name() if hasattr(model, "get_email_field_name") else model.USERNAME_FIELD
+    return list(model._base_manager.filter(Q((f"{field}__iexact", email)) | Q((model.USERNAME_FIELD, email))))

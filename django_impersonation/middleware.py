@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from django.conf import settings
+from django.db import DatabaseError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+from django.utils.cache import patch_cache_control, patch_vary_headers
+from django.utils.translation import gettext as _
+
+from django_impersonation import flows, guards, sessions
+from django_impersonation.codes import SeeOther
+from django_impersonation.resolution import Verdict
+
+logger = logging.getLogger("django_impersonation")
+
+
+class ImpersonationMiddleware:
+    """Tags every request with the impersonation it belongs to. Stands directly after AuthenticationMiddleware.
+
+    A request without the marker cookie costs nothing: no query, no session access, no ``Vary``.
+    """
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self.get_response = get_response
+        self.is_async = iscoroutinefunction(get_response)
+        # Bound here, because Django would send a sync method to a thread for every async request.
+        self.process_view: Callable[..., Any] = _refuse_blocked
+        if self.is_async:
+            markcoroutinefunction(self)
+            self.process_view = _arefuse_blocked
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        if self.is_async:
+            return self._acall(request)
+        try:
+            verdict = flows.resolve(request)
+        except DatabaseError:
+            logger.exception("an impersonated request could not be checked")
+            return _unavailable()
+        if verdict is Verdict.NONE:
+            return self.get_response(request)  # type: ignore[no-any-return]
+        refusal = _refuse_over(request) if verdict is Verdict.OVER else None
+        return _finish(request, refusal or self.get_response(request), verdict)
+
+    async def _acall(self, request: HttpRequest) -> HttpResponseBase:
+        try:
+            verdict = await flows.aresolve(request)
+        except DatabaseError:
+            logger.exception("an impersonated request could not be checked")
+            return _unavailable()
+        if verdict is Verdict.NONE:
+            return await self.get_response(request)  # type: ignore[no-any-return]
+        refusal = await sync_to_async(_refuse_over)(request) if verdict is Verdict.OVER else None
+        return _finish(request, refusal or await self.get_response(request), verdict)
+
+
+def _refuse_blocked(request: Any, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
+    if request.impersonation is None or not guards.is_blocked(request.resolver_match):
+        return None
+    return guards.refuse(request)
+
+
+async def _arefuse_blocked(request: Any, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
+    if request.impersonation is None or not guards.is_blocked(request.resolver_match):
+        return None
+    return await sync_to_async(guards.refuse)(request)
+
+
+def _refuse_over(request: HttpRequest) -> HttpResponse | None:
+    """Whatever the browser asked for, it asked as somebody whom it is not any more: the view does not run."""
+    ended_url = reverse("django_impersonation:ended")
+    if request.path in (ended_url, reverse("django_impersonation:stop")) or _is_static(request.path):
+        return None
+    safe = request.method in ("GET", "HEAD", "OPTIONS", "TRACE")
+    sentence = _("The impersonation is over. Nothing was changed.")
+    if guards.wants_json(request):
+        body = {"error": "impersonation_ended", "error_description": sentence}
+        return guards.sealed(JsonResponse(body, status=401 if safe else 409))
+    if safe:
+        return SeeOther(ended_url)
+    return guards.page(
+        request,
+        "refused",
+        409,
+        title=_("The impersonation is over"),
+        explanation=sentence,
+        next_url=ended_url,
+    )
+
+
+def _is_static(path: str) -> bool:
+    prefix = settings.STATIC_URL or ""
+    return prefix.startswith("/") and len(prefix) > 1 and path.startswith(prefix)
+
+
+def _unavailable() -> HttpResponse:
+    """The database did not answer: refuse this request, and change nothing that the next one needs."""
+    response = HttpResponse(_("Please try again in a moment."), status=503, content_type="text/plain; charset=utf-8")
+    response.headers["Retry-After"] = "5"
+    return guards.sealed(response)
+
+
+def _finish(request: HttpRequest, response: HttpResponseBase, verdict: Verdict) -> HttpResponseBase:
+    if verdict is Verdict.FORGET:
+        sessions.unmark(response, return_key=False)
+    elif getattr(request, "_impersonation_forgotten", False):
+        sessions.unmark(response, return_key=True)
+    if verdict is not Verdict.FORGET:
+        patch_cache_control(response, private=True, no_store=True)
+        patch_vary_headers(response, ["Cookie"])
+    return response

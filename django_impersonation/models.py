@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import hmac
+from datetime import timedelta
+from functools import partial
+from typing import Any, NamedTuple
+
+from django.contrib.auth import get_user_model
+from django.db import models, transaction
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from django_impersonation.events import Configuration, Event
+from django_impersonation.records import Deed, Record, RecordQuerySet, WriterManager, digest, new_id
+from django_impersonation.signals import impersonation_ended
+
+__all__ = ["AuthorizationCode", "Configuration", "Event", "ImpersonationSession", "Impersonator"]
+
+
+class Impersonator(NamedTuple):
+    """``request.impersonator``: who is really acting, and why."""
+
+    email: str
+    reason: str
+
+
+class SessionQuerySet(RecordQuerySet["ImpersonationSession"]):
+    def live(self) -> SessionQuerySet:
+        return self.filter(ended_at=None, expires_at__gt=timezone.now())
+
+    def expired(self) -> SessionQuerySet:
+        """Those whose time is over, noticed or not."""
+        return self.filter(
+            Q(end_reason=ImpersonationSession.EndReason.EXPIRED) | Q(ended_at=None, expires_at__lte=timezone.now())
+        )
+
+    def revoked(self) -> SessionQuerySet:
+        return self.filter(ended_at__isnull=False).exclude(end_reason=ImpersonationSession.EndReason.EXPIRED)
+
+    def end(self, reason: str = "revoked", *, request: Any = None) -> int:
+        """End those that have not ended yet; each writes its event. Returns how many there were."""
+        return sum(session.end(reason, request=request) for session in self.filter(ended_at=None))
+
+
+class SessionManager(WriterManager["ImpersonationSession"].from_queryset(SessionQuerySet)):  # type: ignore[misc]
+    pass
+
+
+def session_id() -> str:
+    return new_id("session")
+
+
+class ImpersonationSession(Record, Deed):
+    class EndReason(models.TextChoices):
+        STOPPED = "stopped", _("stopped by the impersonator")
+        EXPIRED = "expired", _("time was over")
+        REVOKED = "revoked", _("revoked")
+        SIGNED_OUT = "signed_out", _("signed out")
+        DISABLED = "disabled", _("impersonation was switched off")
+        USER_CHANGED = "user_changed", _("the user changed")
+        IMPERSONATOR_CHANGED = "impersonator_changed", _("the impersonator changed")
+        REPLAYED = "replayed", _("its code was used again")
+
+    class Status(models.TextChoices):
+        ACTIVE = "active", _("active")
+        EXPIRED = "expired", _("expired")
+        REVOKED = "revoked", _("ended")
+
+    id = models.CharField(_("id"), primary_key=True, max_length=40, default=session_id, editable=False)
+    created_at = models.DateTimeField(_("started"), default=timezone.now, db_index=True)
+    expires_at = models.DateTimeField(_("expires"), db_index=True)
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True, db_index=True)
+    end_reason = models.CharField(_("end"), max_length=20, choices=EndReason, blank=True)
+    ip_address = models.GenericIPAddressField(_("IP address"), null=True)
+    user_agent = models.CharField(_("browser"), max_length=255, blank=True)
+    return_url = models.CharField(max_length=2000, blank=True, editable=False)
+    # Digests only: what a reader of this table learns opens nothing.
+    secret_digest = models.CharField(max_length=64, editable=False)
+    return_key_digest = models.CharField(max_length=64, blank=True, db_index=True, editable=False)
+    impersonator_hash_digest = models.CharField(max_length=64, editable=False)
+    # What they were at the start: either may lose a flag or gain one while the session lasts.
+    impersonator_is_superuser = models.BooleanField(default=False, editable=False)
+    user_is_staff = models.BooleanField(default=False, editable=False)
+    user_is_superuser = models.BooleanField(default=False, editable=False)
+
+    objects = SessionManager()
+
+    class Meta:
+        verbose_name = _("impersonation session")
+        verbose_name_plural = _("impersonation sessions")
+        ordering = ["-created_at"]
+        default_permissions = ("view", "revoke")
+        permissions = [("impersonate_user", _("Can impersonate users"))]
+
+    def __str__(self) -> str:
+        return f"{self.impersonator_label} → {self.user_label}"
+
+    @property
+    def status(self) -> Status:
+        """In the words of the wire format: whatever ended it but time, it is *revoked*."""
+        if self.end_reason == self.EndReason.EXPIRED or (self.ended_at is None and self.expires_at <= timezone.now()):
+            return self.Status.EXPIRED
+        return self.Status.ACTIVE if self.ended_at is None else self.Status.REVOKED
+
+    @property
+    def status_label(self) -> str:
+        return str(self.status.label)
+
+    @property
+    def minutes_left(self) -> int:
+        return max(0, -((timezone.now() - self.expires_at) // timedelta(minutes=1)))
+
+    @property
+    def by(self) -> Impersonator:
+        return Impersonator(email=self.impersonator_email, reason=self.reason)
+
+    def is_for(self, user: Any) -> bool:
+        """Is this the user whom the session is about? A request's user may have changed since the middleware."""
+        return self.user_id is not None and isinstance(user, get_user_model()) and bool(user.pk == self.user_id)
+
+    def has_secret(self, secret: object) -> bool:
+        return isinstance(secret, str) and hmac.compare_digest(digest(secret), self.secret_digest)
+
+    def has_return_key(self, key: str | None) -> bool:
+        return bool(key and self.return_key_digest) and hmac.compare_digest(digest(key or ""), self.return_key_digest)
+
+    def end(self, reason: str, *, request: Any = None) -> bool:
+        """End it and write the event in one transaction; False if somebody else did before.
+
+        A session whose time was over has *expired*, whatever is found out about it later.
+        """
+        now = timezone.now()
+        reason = self.EndReason.EXPIRED if self.expires_at <= now else self.EndReason(reason)
+        name = Event.Name.EXPIRED if reason == self.EndReason.EXPIRED else Event.Name.SESSION_REVOKED
+        with transaction.atomic(using=Event.objects.db):
+            position = Configuration.objects.advance()
+            ended = ImpersonationSession.objects.filter(pk=self.pk, ended_at=None)._amend(
+                ended_at=min(now, self.expires_at), end_reason=reason
+            )
+            self.refresh_from_db(from_queryset=ImpersonationSession.objects.all())
+            if not ended:
+                return False
+            Event.objects.record(name, position=position, session=self, code=reason, **self.deed())
+            announce = partial(impersonation_ended.send, ImpersonationSession, request=request, impersonation=self)
+            transaction.on_commit(announce, using=Event.objects.db, robust=True)
+        return True
+
+
+class CodeQuerySet(models.QuerySet["AuthorizationCode"]):
+    def usable(self) -> CodeQuerySet:
+        return self.filter(used_at=None, voided_at=None, expires_at__gt=timezone.now())
+
+    def void(self) -> int:
+        """No session starts from these any more, also where one is starting now; returns how many there were."""
+        return self.filter(session=None, voided_at=None).update(voided_at=timezone.now())
+
+
+class CodeManager(WriterManager["AuthorizationCode"].from_queryset(CodeQuerySet)):  # type: ignore[misc]
+    pass
+
+
+class AuthorizationCode(Deed):
+    """A one-time code, 60 seconds old at most; the code itself is never stored."""
+
+    digest = models.CharField(max_length=64, unique=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(db_index=True)
+    used_at = models.DateTimeField(null=True)
+    voided_at = models.DateTimeField(null=True)
+    spent_from = models.CharField(max_length=64, blank=True)
+    replayed_at = models.DateTimeField(null=True)
+    session = models.ForeignKey(ImpersonationSession, models.CASCADE, null=True, related_name="+")
+    landing_url = models.CharField(max_length=2000)
+    return_url = models.CharField(max_length=2000, blank=True)
+
+    objects = CodeManager()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"code {self.pk}"

@@ -1,0 +1,141 @@
+"""What every record of ours has in common: a sortable id, people kept as text, and no second version."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import Iterator
+from typing import Any, NoReturn, TypeVar
+
+from django.conf import settings
+from django.db import models, router
+from django.utils.translation import gettext_lazy as _
+
+from django_impersonation.organizations import Organization
+from django_impersonation.policy import REASON_LENGTH
+
+BATCH = 1000
+TEXT_LENGTH = 255
+Row = TypeVar("Row", bound=models.Model)
+
+
+def new_id(prefix: str) -> str:
+    """``prefix_<ULID>``: 48 bits of milliseconds and 80 random ones in Crockford's base 32, sorted by time."""
+    number = time.time_ns() // 1_000_000 << 80 | secrets.randbits(80)
+    return f"{prefix}_" + "".join("0123456789ABCDEFGHJKMNPQRSTVWXYZ"[number >> s & 31] for s in range(125, -5, -5))
+
+
+def digest(secret: str) -> str:
+    """What the database keeps of a secret: SHA-256 in hex, enough for 256 random bits."""
+    return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
+
+
+def auth_hashes(user: Any) -> Iterator[str]:
+    """The session hashes that Django accepts for the user now: the current one, then those of older keys."""
+    if not hasattr(user, "get_session_auth_hash"):
+        yield ""
+        return
+    yield user.get_session_auth_hash()
+    yield from getattr(user, "get_session_auth_fallback_hash", tuple)()
+
+
+def email_of(user: Any) -> str:
+    """The user's e-mail address; for a user model without one, the name they sign in with."""
+    field = user.get_email_field_name() if hasattr(user, "get_email_field_name") else "email"
+    return str(getattr(user, field, "") or user.get_username())
+
+
+class ImmutableRecord(TypeError):
+    """Records are written once. ``manage.py impersonation purge --keep-days`` is the only way to remove some."""
+
+
+class WriterManager(models.Manager[Row]):
+    """Reads from the database that writes: a replica that lags must not keep an ended session alive."""
+
+    def get_queryset(self) -> models.QuerySet[Row]:
+        return super().get_queryset().using(router.db_for_write(self.model))
+
+
+class RecordQuerySet(models.QuerySet[Row]):
+    def update(self, **kwargs: Any) -> NoReturn:
+        raise ImmutableRecord(ImmutableRecord.__doc__)
+
+    def delete(self) -> NoReturn:
+        raise ImmutableRecord(ImmutableRecord.__doc__)
+
+    def _amend(self, **kwargs: Any) -> int:
+        return super().update(**kwargs)
+
+
+def purge(rows: models.QuerySet[Any]) -> int:
+    """Delete what a queryset finds, ``BATCH`` rows in a transaction; returns how many there were."""
+    everything = rows.model._base_manager.using(rows.db)
+    removed = 0
+    while batch := list(rows.order_by().values_list("pk", flat=True)[:BATCH]):
+        removed += everything.filter(pk__in=batch).delete()[1].get(rows.model._meta.label, 0)
+    return removed
+
+
+class Record(models.Model):
+    """Saved once, deleted never: by a model's instance no more than by its manager."""
+
+    class Meta:
+        abstract = True
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise ImmutableRecord(ImmutableRecord.__doc__)
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise ImmutableRecord(ImmutableRecord.__doc__)
+
+
+class Deed(models.Model):
+    """Who acts as whom, where and why: also as text, so that deleting a person never deletes the evidence."""
+
+    impersonator = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", verbose_name=_("impersonator")
+    )
+    impersonator_pk = models.CharField(_("impersonator's key"), max_length=TEXT_LENGTH, blank=True)
+    impersonator_email = models.CharField(_("impersonator's e-mail"), max_length=TEXT_LENGTH, blank=True)
+    impersonator_label = models.CharField(_("impersonator"), max_length=TEXT_LENGTH, blank=True)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", verbose_name=_("user")
+    )
+    user_pk = models.CharField(_("user's key"), max_length=TEXT_LENGTH, blank=True)
+    user_email = models.CharField(_("user's e-mail"), max_length=TEXT_LENGTH, blank=True)
+    user_label = models.CharField(_("user"), max_length=TEXT_LENGTH, blank=True)
+    organization_id = models.CharField(_("organization's id"), max_length=TEXT_LENGTH, blank=True)
+    organization_name = models.CharField(_("organization"), max_length=TEXT_LENGTH, blank=True)
+    reason = models.CharField(_("reason"), max_length=REASON_LENGTH, blank=True)
+
+    class Meta:
+        abstract = True
+
+    @classmethod
+    def describe(
+        cls,
+        *,
+        impersonator: Any = None,
+        user: Any = None,
+        organization: Organization | None = None,
+        reason: str = "",
+    ) -> dict[str, Any]:
+        """The fields above, from the people themselves."""
+        fields: dict[str, Any] = {"reason": reason}
+        for role, person in (("impersonator", impersonator), ("user", user)):
+            if person is not None:
+                fields[role] = person
+                fields[f"{role}_pk"] = str(person.pk)[:TEXT_LENGTH]
+                fields[f"{role}_email"] = email_of(person)[:TEXT_LENGTH]
+                fields[f"{role}_label"] = str(person)[:TEXT_LENGTH]
+        if organization is not None:
+            fields["organization_id"] = organization.id
+            fields["organization_name"] = organization.name[:TEXT_LENGTH]
+        return fields
+
+    def deed(self) -> dict[str, Any]:
+        """The fields above, to be copied into the next record of the same story."""
+        return {field.attname: getattr(self, field.attname) for field in Deed._meta.local_fields}

@@ -1,0 +1,154 @@
+"""Every request: is somebody impersonated, still and by this browser? One judgement, for sync and async alike."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from enum import Enum
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import AnonymousUser
+from django.http import HttpRequest
+from django.utils import timezone
+
+from django_impersonation import sessions, validity
+from django_impersonation.models import ImpersonationSession
+
+EndReason = ImpersonationSession.EndReason
+Ending = tuple[ImpersonationSession, str]
+
+
+class Verdict(Enum):
+    """What the marker cookie of a request turned out to mean."""
+
+    NONE = "no marker"
+    FORGET = "a marker that is not this browser's: delete it and go on"
+    OVER = "an impersonation that is over: refuse the request"
+    VALID = "an impersonated request"
+
+
+def resolve(request: Any) -> Verdict:
+    """Set the request's attributes; where the impersonation turned out to be over, put its end on record.
+
+    Raises ``DatabaseError``: that is no end, and nothing was changed.
+    """
+    session_id = _begin(request)
+    if not session_id:
+        return Verdict.NONE if session_id is None else Verdict.FORGET
+    sessions.tag(request)
+    verdict, ending = _judge(request, validity.examined(session_id).first())
+    _end(request, ending)
+    return verdict
+
+
+async def aresolve(request: Any) -> Verdict:
+    """``resolve`` for async requests: no thread but those in which Django itself runs its queries."""
+    session_id = _begin(request)
+    if not session_id:
+        return Verdict.NONE if session_id is None else Verdict.FORGET
+    await request.session.aget(sessions.TAG)  # loads the session, so that the judgement finds it in memory
+    session = await validity.examined(session_id).afirst()
+    if validity.permissions_are_rows() and validity.users_are_rows():
+        verdict, ending = _judge(request, session)
+    else:
+        verdict, ending = await sync_to_async(_judge)(request, session)
+    if ending:
+        await sync_to_async(_end)(request, ending)
+    return verdict
+
+
+def current(request: Any) -> ImpersonationSession | None:
+    """The impersonation that this request acts under, or None.
+
+    ``request.impersonation`` is what the middleware saw. Since then a view, or an authentication class of
+    Django REST framework, may have made somebody else the request's user: then nobody is impersonated.
+    """
+    session: ImpersonationSession | None = getattr(request, "impersonation", None)
+    return session if session is not None and session.is_for(getattr(request, "user", None)) else None
+
+
+def over(request: HttpRequest) -> ImpersonationSession | None:
+    """The session whose end this request ran into."""
+    return getattr(request, "_impersonation_over", None)
+
+
+def forget(request: Any) -> None:
+    """From here on the request is nobody's impersonation, and its response deletes both cookies."""
+    request.impersonation = request.impersonator = None
+    request._impersonation_forgotten = True
+
+
+def tag(request: Any, session: ImpersonationSession, user: Any) -> None:
+    """From here on the request is the user's, and says so."""
+    sessions.set_user(request, user)
+    request.impersonation, request.impersonator = session, session.by
+    request._impersonation_kept = sessions.keep(request)
+
+
+def on_login(sender: Any, request: Any, user: Any, **kwargs: Any) -> None:
+    """Somebody signs in while impersonating: the same user stays tagged, another one ends it."""
+    session = getattr(request, "impersonation", None)
+    if session is None:
+        return
+    if session.is_for(user):
+        sessions.renew(request, session, request._impersonation_kept)
+    else:
+        on_logout(sender, request, user)
+
+
+def on_logout(sender: Any, request: Any, user: Any, **kwargs: Any) -> None:
+    """The user's own logout ends the impersonation, with no way back: he who logs out wants to be nobody."""
+    session = getattr(request, "impersonation", None)
+    if session is not None:
+        session.end(EndReason.SIGNED_OUT, request=request)
+        forget(request)
+
+
+def _begin(request: Any) -> str | None:
+    request.impersonation = request.impersonator = None
+    # Placed before Django's own middleware there is no session to read: nobody is impersonated.
+    return sessions.marker(request) if hasattr(request, "session") and hasattr(request, "user") else None
+
+
+def _judge(request: Any, session: ImpersonationSession | None) -> tuple[Verdict, Ending | None]:
+    """The verdict, and the end that has to be recorded. Reads memory only, unless backends are special."""
+    if session is None:
+        return Verdict.FORGET, None
+    marks = sessions.tag(request)
+    # An id proves nothing: it stands in events and tokens. The secret is in this session alone.
+    ours = marks.get("id") == session.pk and session.has_secret(marks.get("secret"))
+    parked = sessions.is_parked(request, session)
+    if not ours and not parked and (sessions.is_ordinary(request) or _is_old(session)):
+        return Verdict.FORGET, None
+    reason = validity.fault(session)
+    if ours and reason is None:
+        reason = _mismatch(request, session, marks)
+        if reason is None:
+            return Verdict.VALID, None
+    if parked and reason is None:
+        reason = EndReason.STOPPED
+    request._impersonation_over = session
+    sessions.set_user(request, AnonymousUser())
+    return Verdict.OVER, None if reason is None else (session, reason)
+
+
+def _mismatch(request: Any, session: ImpersonationSession, marks: dict[str, Any]) -> str | None:
+    """What only this browser's session can tell; if nothing is wrong with it, the request is the user's."""
+    user = validity.load_user(session)
+    if user is None or not sessions.knows(request, user):
+        return EndReason.USER_CHANGED
+    if not time.time() < marks.get("until", 0):
+        return EndReason.EXPIRED
+    tag(request, session, user)
+    return None
+
+
+def _is_old(session: ImpersonationSession) -> bool:
+    return timezone.now() > session.expires_at + timedelta(seconds=sessions.AFTERMATH)
+
+
+def _end(request: HttpRequest, ending: Ending | None) -> None:
+    if ending is not None:
+        session, reason = ending
+        session.end(reason, request=request)

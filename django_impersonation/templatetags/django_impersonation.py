@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django import template
+from django.middleware.csrf import get_token
+from django.template.context import Context
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.safestring import SafeString
+
+from django_impersonation import flows
+
+register = template.Library()
+logger = logging.getLogger("django_impersonation")
+
+REDACTED = "••••••"
+
+
+@register.simple_tag(takes_context=True)
+def staff_bar(context: Context, *, side: str = "bottom") -> SafeString | str:
+    """The bar of an impersonated page, at its "bottom" or "top"; nothing on any other page.
+
+    A bar that cannot be rendered never breaks the page: the error is logged, and the request stays tagged.
+    """
+    request = context.get("request")
+    impersonation = flows.current(request)
+    if request is None or impersonation is None:
+        return ""
+    # The page must not be stored and served to others. Private, and the only thing that keeps cache_page from it.
+    request._cache_update_cache = False
+    nonce = context.get("csp_nonce")
+    try:
+        return render_to_string(
+            "django_impersonation/staff_bar.html",
+            {
+                "impersonation": impersonation,
+                "side": "top" if side == "top" else "bottom",
+                "nonce": getattr(request, "csp_nonce", None) if nonce is None else nonce,
+                "csrf_token": get_token(request),
+                "stop_url": reverse("django_impersonation:stop"),
+            },
+        )
+    except Exception:
+        logger.exception("the staff bar could not be rendered")
+        return ""
+
+
+@register.filter
+def redact(value: Any, request: Any) -> Any:
+    """``{{ user.card_number|redact:request }}``: the value, or dots for an impersonator.
+
+    Without a request in the template nobody can tell who looks: dots too.
+    """
+    if not hasattr(request, "impersonation") or flows.current(request) is not None:
+        return REDACTED
+    return value

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django.contrib.auth.decorators import login_not_required
+from django.db import DatabaseError, transaction
+from django.http import HttpRequest, HttpResponse
+from django.middleware.csrf import CsrfViewMiddleware
+from django.utils.translation import gettext as _
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.debug import sensitive_variables
+from django.views.decorators.http import require_GET, require_POST
+
+from django_impersonation import flows, sessions
+from django_impersonation.codes import SeeOther
+from django_impersonation.exceptions import ImpersonationDenied, InvalidGrant
+from django_impersonation.guards import page
+from django_impersonation.models import ImpersonationSession
+
+_CODE = re.compile(r"[A-Za-z0-9_-]{43}")
+
+
+@login_not_required
+@transaction.non_atomic_requests
+@require_GET
+@sensitive_variables()
+def callback(request: HttpRequest) -> HttpResponse:
+    """Exchange the one-time code for a session, and go to a clean address."""
+    codes = request.GET.getlist("code")
+    if "prefetch" in request.headers.get("Sec-Purpose", "") or len(codes) != 1 or not _CODE.fullmatch(codes[0]):
+        return _refused(request, 400, _("This address is not a complete sign-in link."))
+    if not hasattr(request, "impersonation"):
+        return _refused(request, 403, _("The impersonation middleware is not installed."))
+    own_key = request.session.session_key
+    try:
+        grant = flows.authenticate_with_code(request, codes[0])
+        if request.impersonation is not None:
+            return SeeOther(grant.landing_url)
+        impersonation = flows.start(request, grant)
+    except InvalidGrant as error:
+        return _refused(request, 400, str(error))
+    except ImpersonationDenied as error:
+        return _refused(request, 403, str(error))
+    except DatabaseError:
+        flows.logger.exception("a code could not be redeemed")
+        return _refused(request, 400, str(flows.invalid_grant()))
+    response = SeeOther(grant.landing_url)
+    sessions.mark(response, impersonation, return_key=own_key or "")
+    return response
+
+
+@login_not_required
+@transaction.non_atomic_requests
+@csrf_exempt  # checked inside, because a stale form deserves more than a bare 403
+@require_POST
+@sensitive_variables()
+def stop(request: HttpRequest) -> HttpResponse:
+    """End the impersonation and give the staff member's own session back."""
+    if _csrf_failure(request):
+        return page(request, "confirm_stop", 403, impersonation=flows.current(request))
+    # A script or a frame of the user's pages must not climb into the admin.
+    by_script = request.headers.get("Sec-Fetch-Dest", "document") != "document"
+    url = flows.stop(request, sign_out=by_script)
+    response = page(request, "ended", 200, **_nothing_to_stop()) if url is None else SeeOther(url)
+    sessions.unmark(response, return_key=True)
+    return response
+
+
+@login_not_required
+@require_GET
+def ended(request: HttpRequest) -> HttpResponse:
+    """Says that the impersonation is over and why. Only here is the dead session put away."""
+    impersonation = flows.over(request)
+    if impersonation is None:
+        return page(request, "ended", 200, **_nothing_to_stop())
+    reason = impersonation.get_end_reason_display()
+    explanation = _("It ended because: %(reason)s.") % {"reason": reason} if reason else ""
+    navigation = request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
+    can_return = impersonation.end_reason != ImpersonationSession.EndReason.SIGNED_OUT
+    if navigation:
+        sessions.discard(request)
+    response = page(request, "ended", 200, impersonation=impersonation, explanation=explanation, can_return=can_return)
+    if navigation:
+        sessions.unmark(response, return_key=False)
+    return response
+
+
+def _nothing_to_stop() -> dict[str, Any]:
+    return {"impersonation": None, "explanation": "", "can_return": False}
+
+
+def _refused(request: HttpRequest, status: int, explanation: str) -> HttpResponse:
+    return page(request, "refused", status, title=_("Impersonation was not started"), explanation=explanation)
+
+
+def _csrf_failure(request: HttpRequest) -> str | None:
+    """Why Django's CSRF check fails, or None."""
+    check = _CsrfCheck(lambda request: HttpResponse())
+    check.process_request(request)
+    return check.process_view(request, None, (), {})  # type: ignore[return-value,arg-type]
+
+
+class _CsrfCheck(CsrfViewMiddleware):
+    def _reject(self, request: HttpRequest, reason: str) -> str:
+        return reason
