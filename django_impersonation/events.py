@@ -53,7 +53,7 @@ class Configuration(models.Model):
         verbose_name = _("configuration")
         verbose_name_plural = _("configuration")
         default_permissions = ("view",)
-        permissions = [("configure_impersonation", _("Can switch impersonation on and off"))]
+        permissions = [("configure_impersonation", "Can switch impersonation on and off")]
 
     def __str__(self) -> str:
         return self.environment

@@ -55,6 +55,8 @@ def start(request: HttpRequest, grant: AuthorizationCode) -> ImpersonationSessio
     """
     own, secret = request.session, secrets.token_urlsafe(32)
     try:
+        if own.modified:  # what this request has put into it is the impersonator's
+            own.save()
         with transaction.atomic(using=Event.objects.db):
             impersonation = _create_session(request, grant, secret)
             sessions.begin(request, impersonation, grant.user, secret)
@@ -64,7 +66,7 @@ def start(request: HttpRequest, grant: AuthorizationCode) -> ImpersonationSessio
             logger.exception("An impersonation could not be started")
         raise invalid_grant() from error
     resolution.tag(request, impersonation, grant.user)
-    logger.info("%s started: %s as %s", impersonation.pk, impersonation.impersonator_pk, impersonation.user_pk)
+    logger.info("%s started: %r as %r", impersonation.pk, impersonation.impersonator_pk, impersonation.user_pk)
     try:
         impersonation_started.send(ImpersonationSession, request=request, impersonation=impersonation)
     except BaseException:
@@ -152,6 +154,7 @@ def _create_session(request: HttpRequest, grant: AuthorizationCode, secret: str)
         secret_digest=digest(secret),
         return_key_digest=digest(request.session.session_key or ""),
         impersonator_hash_digest=digest(next(auth_hashes(request.user))),
+        user_hash_digest=digest(next(auth_hashes(grant.user))),
         impersonator_is_superuser=getattr(request.user, "is_superuser", False),
         user_is_staff=getattr(grant.user, "is_staff", False),
         user_is_superuser=getattr(grant.user, "is_superuser", False),

@@ -53,14 +53,14 @@ def session_id() -> str:
 
 class ImpersonationSession(Record, Deed):
     class EndReason(models.TextChoices):
-        STOPPED = "stopped", _("stopped by the impersonator")
-        EXPIRED = "expired", _("time was over")
+        STOPPED = "stopped", _("stopped")
+        EXPIRED = "expired", _("expired")
         REVOKED = "revoked", _("revoked")
-        SIGNED_OUT = "signed_out", _("signed out")
-        DISABLED = "disabled", _("impersonation was switched off")
-        USER_CHANGED = "user_changed", _("the user changed")
-        IMPERSONATOR_CHANGED = "impersonator_changed", _("the impersonator changed")
-        REPLAYED = "replayed", _("its code was used again")
+        SIGNED_OUT = "signed_out", _("user signed out")
+        DISABLED = "disabled", _("impersonation switched off")
+        USER_CHANGED = "user_changed", _("user's account changed")
+        IMPERSONATOR_CHANGED = "impersonator_changed", _("impersonator's account changed")
+        REPLAYED = "replayed", _("code used twice")
 
     class Status(models.TextChoices):
         ACTIVE = "active", _("active")
@@ -79,6 +79,7 @@ class ImpersonationSession(Record, Deed):
     secret_digest = models.CharField(max_length=64, editable=False)
     return_key_digest = models.CharField(max_length=64, blank=True, db_index=True, editable=False)
     impersonator_hash_digest = models.CharField(max_length=64, editable=False)
+    user_hash_digest = models.CharField(max_length=64, editable=False)
     # What they were at the start: either may lose a flag or gain one while the session lasts.
     impersonator_is_superuser = models.BooleanField(default=False, editable=False)
     user_is_staff = models.BooleanField(default=False, editable=False)
@@ -91,7 +92,7 @@ class ImpersonationSession(Record, Deed):
         verbose_name_plural = _("impersonation sessions")
         ordering = ["-created_at"]
         default_permissions = ("view", "revoke")
-        permissions = [("impersonate_user", _("Can impersonate users"))]
+        permissions = [("impersonate_user", "Can impersonate users")]
 
     def __str__(self) -> str:
         return f"{self.impersonator_label} → {self.user_label}"

@@ -136,7 +136,7 @@ def _judge(request: Any, session: ImpersonationSession | None) -> tuple[Verdict,
 def _mismatch(request: Any, session: ImpersonationSession, marks: dict[str, Any]) -> str | None:
     """What only this browser's session can tell; if nothing is wrong with it, the request is the user's."""
     user = validity.load_user(session)
-    if user is None or not sessions.knows(request, user):
+    if user is None or sessions.user_key(request) != sessions.key_of(user):
         return EndReason.USER_CHANGED
     if not time.time() < marks.get("until", 0):
         return EndReason.EXPIRED

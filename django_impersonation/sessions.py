@@ -17,7 +17,6 @@ from django.http.response import HttpResponseBase
 from django.middleware.csrf import rotate_token
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.crypto import constant_time_compare
 from django.views.decorators.debug import sensitive_variables
 
 from django_impersonation.models import ImpersonationSession
@@ -78,12 +77,6 @@ def is_parked(request: HttpRequest, impersonation: ImpersonationSession) -> bool
         return True
     # Signed cookies have another key each time they are written.
     return impersonation.impersonator is not None and user_key(request) == key_of(impersonation.impersonator)
-
-
-def knows(request: HttpRequest, user: Any) -> bool:
-    """Was the session made for the user as they are now, or under a key of ``SECRET_KEY_FALLBACKS``?"""
-    stored = request.session.get(HASH_SESSION_KEY, "")
-    return user_key(request) == key_of(user) and any(constant_time_compare(stored, h) for h in auth_hashes(user))
 
 
 @sensitive_variables()

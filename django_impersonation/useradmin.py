@@ -70,17 +70,17 @@ class ImpersonationAdminMixin(ModelAdmin):
             return page(request, "refused", 403, title=_("Impersonation was not started"), explanation=str(refusal))
         if user is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined,no-any-return]
-        data = request.POST if request.method == "POST" else None
         try:
-            if data is None:
-                flows.check(request, user=user)
-            form = ImpersonateForm(data, user=user, initial={"reason": request.GET.get("reason", "")[:REASON_LENGTH]})
+            # Before the form: what is wrong with a reason does not matter to those who may not.
+            flows.check(request, user=user)
+            data = request.POST if request.method == "POST" else None
+            prefilled = {"reason": request.GET.get("reason", "")[:REASON_LENGTH]}
+            form = ImpersonateForm(data, user=user, initial=prefilled)
         except ImpersonationDenied as denial:
+            if request.method == "POST":
+                flows.deny(request, user=user, refusal=denial)
             return self._prompt(request, user, denial=denial)
-        # The policy speaks before the form: what is wrong with a reason does not matter to those who may not.
-        if data is None or not (form.is_valid() or self._is_denied(request, user)):
-            return self._prompt(request, user, form=form)
-        return self._authorize(request, user, form)
+        return self._authorize(request, user, form) if form.is_valid() else self._prompt(request, user, form=form)
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         response = super().render_change_form(request, context, *args, **kwargs)
@@ -99,21 +99,13 @@ class ImpersonationAdminMixin(ModelAdmin):
     def _may_start(self, request: HttpRequest, user: Any) -> bool:
         return _offered(request) and self.has_impersonate_permission(request, user)
 
-    def _is_denied(self, request: HttpRequest, user: Any) -> bool:
-        try:
-            flows.check(request, user=user)
-        except ImpersonationDenied:
-            return True
-        return False
-
     def _authorize(self, request: HttpRequest, user: Any, form: ImpersonateForm) -> HttpResponse:
-        data = form.cleaned_data
-        reason = data.get("reason", "")
+        reason = form.cleaned_data["reason"]
         outcome = flows.authorize(
             request,
             user=user,
             reason=reason,
-            organization=data.get("organization"),
+            organization=form.cleaned_data.get("organization"),
             return_url=self._url("change", user),
         )
         if isinstance(outcome, ImpersonationDenied):

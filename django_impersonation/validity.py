@@ -76,11 +76,13 @@ def fault(session: Any) -> str | None:
     user, impersonator = session.user, session.impersonator
     if user is None or not session.user_visible or not is_active(user) or _rose(session, user):
         return EndReason.USER_CHANGED
+    if not _has_hash(user, session.user_hash_digest):
+        return EndReason.USER_CHANGED
     if impersonator is None or not is_active(impersonator) or not getattr(impersonator, "is_staff", False):
         return EndReason.IMPERSONATOR_CHANGED
     if session.impersonator_is_superuser and not impersonator.is_superuser:
         return EndReason.IMPERSONATOR_CHANGED
-    if not any(constant_time_compare(digest(h), session.impersonator_hash_digest) for h in auth_hashes(impersonator)):
+    if not _has_hash(impersonator, session.impersonator_hash_digest):
         return EndReason.IMPERSONATOR_CHANGED
     return None if _permitted(session, impersonator) else EndReason.IMPERSONATOR_CHANGED
 
@@ -102,6 +104,11 @@ def _switch() -> Combinable:
         return Value(conf.IMPERSONATION_ENABLED)
     here = Configuration.objects.filter(environment=conf.IMPERSONATION_ENVIRONMENT, enabled=True)
     return Exists(here)
+
+
+def _has_hash(person: Any, stored: str) -> bool:
+    """Is the password still that of the start, under this SECRET_KEY or one of the fallbacks?"""
+    return any(constant_time_compare(digest(current), stored) for current in auth_hashes(person))
 
 
 def _rose(session: ImpersonationSession, user: Any) -> bool:

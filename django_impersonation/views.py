@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connections, transaction
 from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_variables
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from django_impersonation import flows, sessions
 from django_impersonation.codes import SeeOther
@@ -18,11 +20,21 @@ from django_impersonation.exceptions import ImpersonationDenied, InvalidGrant
 from django_impersonation.guards import page
 from django_impersonation.models import ImpersonationSession
 
+EndReason = ImpersonationSession.EndReason
+
 _CODE = re.compile(r"[A-Za-z0-9_-]{43}")
+View = Callable[[HttpRequest], HttpResponse]
+
+
+def autocommit(view: View) -> View:
+    """Keep the view out of ATOMIC_REQUESTS on every database: what it has written stays, whatever fails later."""
+    for alias in connections:
+        view = transaction.non_atomic_requests(using=alias)(view)
+    return view
 
 
 @login_not_required
-@transaction.non_atomic_requests
+@autocommit
 @require_GET
 @sensitive_variables()
 def callback(request: HttpRequest) -> HttpResponse:
@@ -32,7 +44,7 @@ def callback(request: HttpRequest) -> HttpResponse:
         return _refused(request, 400, _("This address is not a complete sign-in link."))
     if not hasattr(request, "impersonation"):
         return _refused(request, 403, _("The impersonation middleware is not installed."))
-    own_key = request.session.session_key
+    own = request.session
     try:
         grant = flows.authenticate_with_code(request, codes[0])
         if request.impersonation is not None:
@@ -46,12 +58,12 @@ def callback(request: HttpRequest) -> HttpResponse:
         flows.logger.exception("a code could not be redeemed")
         return _refused(request, 400, str(flows.invalid_grant()))
     response = SeeOther(grant.landing_url)
-    sessions.mark(response, impersonation, return_key=own_key or "")
+    sessions.mark(response, impersonation, return_key=own.session_key or "")
     return response
 
 
 @login_not_required
-@transaction.non_atomic_requests
+@autocommit
 @csrf_exempt  # checked inside, because a stale form deserves more than a bare 403
 @require_POST
 @sensitive_variables()
@@ -68,22 +80,33 @@ def stop(request: HttpRequest) -> HttpResponse:
 
 
 @login_not_required
-@require_GET
+@require_safe
 def ended(request: HttpRequest) -> HttpResponse:
     """Says that the impersonation is over and why. Only here is the dead session put away."""
     impersonation = flows.over(request)
     if impersonation is None:
         return page(request, "ended", 200, **_nothing_to_stop())
-    reason = impersonation.get_end_reason_display()
-    explanation = _("It ended because: %(reason)s.") % {"reason": reason} if reason else ""
-    navigation = request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
-    can_return = impersonation.end_reason != ImpersonationSession.EndReason.SIGNED_OUT
+    explanation = str(_WHY.get(impersonation.end_reason, ""))
+    navigation = request.method == "GET" and request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
+    can_return = impersonation.end_reason != EndReason.SIGNED_OUT
     if navigation:
         sessions.discard(request)
     response = page(request, "ended", 200, impersonation=impersonation, explanation=explanation, can_return=can_return)
     if navigation:
         sessions.unmark(response, return_key=False)
     return response
+
+
+_WHY = {
+    EndReason.STOPPED: gettext_lazy("You stopped it."),
+    EndReason.EXPIRED: gettext_lazy("Its time was over."),
+    EndReason.REVOKED: gettext_lazy("It was revoked."),
+    EndReason.SIGNED_OUT: gettext_lazy("The user was signed out."),
+    EndReason.DISABLED: gettext_lazy("Impersonation was switched off."),
+    EndReason.USER_CHANGED: gettext_lazy("The user's account was changed."),
+    EndReason.IMPERSONATOR_CHANGED: gettext_lazy("Your own account or its permissions were changed."),
+    EndReason.REPLAYED: gettext_lazy("Its one-time code was used a second time."),
+}
 
 
 def _nothing_to_stop() -> dict[str, Any]:

@@ -1,0 +1,120 @@
+"""The README's tables are true."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.core.management import load_command_class
+from django.urls import reverse
+
+from django_impersonation import signals
+from django_impersonation.conf import Settings, conf
+from django_impersonation.models import Event, ImpersonationSession
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+DEFAULTS = {
+    '`"production"`': "production",
+    "`None`": None,
+    "60 minutes": timedelta(minutes=60),
+    "60 seconds": timedelta(seconds=60),
+    '`"restore"`': "restore",
+    "`[]`": (),
+    '`True` in `"production"`, else `False`': True,
+}
+
+
+def rows(heading: str) -> list[list[str]]:
+    """The cells of the table under a heading, without its head."""
+    section = README.split(f"\n### {heading}\n")[1].split("\n## ")[0].split("\n### ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    assert len(lines) > 2, heading
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
+
+
+def names(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def properties() -> list[str]:
+    return [name for name in vars(Settings) if name.startswith("IMPERSONATION_")]
+
+
+def test_every_setting_is_in_the_table_and_the_reverse() -> None:
+    assert [names(row[0])[0] for row in rows("Settings")] == properties()
+
+
+@pytest.mark.parametrize("row", rows("Settings"), ids=lambda row: row[0])
+def test_the_default_in_the_table_is_the_default(row: list[str], settings: Any) -> None:
+    for name in properties():
+        if hasattr(settings, name):
+            delattr(settings, name)
+    value = getattr(conf, names(row[0])[0])
+    default = row[2].split(": ")[0]
+    if callable(value):
+        assert default == f'`"{value.__module__}.{value.__name__}"`'
+    else:
+        assert value == DEFAULTS[default]
+
+
+def test_the_reason_is_optional_outside_production(settings: Any) -> None:
+    settings.IMPERSONATION_ENVIRONMENT = "staging"
+    assert conf.IMPERSONATION_REASON_REQUIRED is False
+
+
+@pytest.mark.django_db
+def test_every_permission_is_in_the_table_and_the_reverse() -> None:
+    models = apps.get_app_config("django_impersonation").get_models()
+    defined = {
+        f"django_impersonation.{codename}"
+        for model in models
+        for codename in [
+            *(f"{action}_{model._meta.model_name}" for action in model._meta.default_permissions),
+            *(codename for codename, _ in model._meta.permissions),
+        ]
+    }
+    assert {names(row[0])[0] for row in rows("Permissions")} == defined
+
+
+def test_every_event_is_in_the_table_and_the_reverse() -> None:
+    assert {name for row in rows("Events") for name in names(row[0])} == set(Event.Name.values)
+
+
+def test_every_reason_of_an_end_is_in_the_table() -> None:
+    told = {name for row in rows("Events") if "`session.revoked`" in row[0] for name in names(row[1])}
+    assert told == set(ImpersonationSession.EndReason.values) - {"expired"}
+
+
+def test_every_subcommand_is_in_the_table_and_the_reverse() -> None:
+    parser = load_command_class("django_impersonation", "impersonation").create_parser("manage.py", "impersonation")
+    (subparsers,) = (a for a in parser._actions if a.dest == "command")
+    told = {name.split()[0] for row in rows("Command") for name in names(row[0])}
+    assert told == set(subparsers.choices or ())
+
+
+def test_every_signal_is_in_the_table() -> None:
+    announced = {name for name in vars(signals) if name.startswith("impersonation_")}
+    assert {name for name in announced if f"| `{name}` |" in README} == announced
+
+
+def test_every_url_exists() -> None:
+    for name in re.findall(r"`(django_impersonation:\w+)`", README):
+        assert reverse(name).startswith("/impersonation/")
+
+
+@pytest.mark.parametrize("path", re.findall(r"`(django_impersonation\.(?:policy|organizations)\.\w+)[`(]", README))
+def test_dotted_paths_lead_somewhere(path: str) -> None:
+    module, name = path.rsplit(".", 1)
+    assert hasattr(__import__(module, fromlist=[name]), name)
+
+
+def test_links_to_files_lead_somewhere() -> None:
+    linked = [target for target in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in target]
+    assert linked
+    assert [target for target in linked if not (ROOT / target).exists()] == []
