@@ -64,13 +64,13 @@ class ImpersonationMiddleware:
 
 
 def _refuse_blocked(request: Any, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
-    if request.impersonation is None or not guards.is_blocked(request.resolver_match):
+    if flows.current(request) is None or not guards.is_blocked(request.resolver_match):
         return None
     return guards.refuse(request)
 
 
 async def _arefuse_blocked(request: Any, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
-    if request.impersonation is None or not guards.is_blocked(request.resolver_match):
+    if flows.current(request) is None or not guards.is_blocked(request.resolver_match):
         return None
     return await sync_to_async(guards.refuse)(request)
 

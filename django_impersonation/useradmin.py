@@ -8,7 +8,6 @@ from django.contrib.admin.utils import quote, unquote
 from django.contrib.auth import get_user_model
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.loader import select_template
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.http import urlencode
@@ -35,19 +34,20 @@ class ImpersonationAdminMixin(ModelAdmin):
     The default site's user admin gets it by itself; other sites put it before their own base class.
     """
 
-    actions = ["impersonate_selected"]
+    def __init__(self, model: type[Any], admin_site: admin.AdminSite) -> None:
+        super().__init__(model, admin_site)
+        if self.actions is not None:  # None: the project shows no actions
+            self.actions = [*self.actions, "impersonate_selected"]
 
     def has_impersonate_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """May this request impersonate at all, or ``obj`` in particular? For a project's own conditions."""
         return self.has_view_permission(request, obj) and request.user.has_perm(PERMISSION)
 
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        actions = super().get_actions(request)
-        if "impersonate_selected" in actions and not _offered(request):
-            del actions["impersonate_selected"]
-        return actions
+    def has_start_impersonation_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Is impersonation on as well? Only then are the action and the button offered."""
+        return _offered(request) and self.has_impersonate_permission(request, obj)
 
-    @admin.action(description=gettext_lazy("Impersonate selected user"), permissions=["impersonate"])
+    @admin.action(description=gettext_lazy("Impersonate selected user"), permissions=["start_impersonation"])
     def impersonate_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         chosen = list(queryset[:2])
         if len(chosen) == 1:
@@ -69,7 +69,8 @@ class ImpersonationAdminMixin(ModelAdmin):
                 flows.deny(request, user=user, refusal=refusal)
             return page(request, "refused", 403, title=_("Impersonation was not started"), explanation=str(refusal))
         if user is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined,no-any-return]
+            self.message_user(request, _("This user does not exist."), messages.WARNING)
+            return HttpResponseRedirect(reverse(f"{self.admin_site.name}:index"))
         try:
             # Before the form: what is wrong with a reason does not matter to those who may not.
             flows.check(request, user=user)
@@ -87,17 +88,15 @@ class ImpersonationAdminMixin(ModelAdmin):
         user = kwargs.get("obj")
         if user is None or not isinstance(response, TemplateResponse) or response.context_data is None:
             return response
-        names = response.template_name
         response.context_data |= {
-            "impersonation_parent": select_template([names] if isinstance(names, str) else names),  # type: ignore[arg-type]
-            "impersonate_url": self._url("impersonate", user) if self._may_start(request, user) else None,
+            "impersonation_parent": response.resolve_template(response.template_name),
+            "impersonate_url": self._url("impersonate", user)
+            if self.has_start_impersonation_permission(request, user)
+            else None,
             **self._history(request, user),
         }
         response.template_name = "admin/django_impersonation/change_form.html"
         return response
-
-    def _may_start(self, request: HttpRequest, user: Any) -> bool:
-        return _offered(request) and self.has_impersonate_permission(request, user)
 
     def _authorize(self, request: HttpRequest, user: Any, form: ImpersonateForm) -> HttpResponse:
         reason = form.cleaned_data["reason"]

@@ -86,7 +86,7 @@ def ended(request: HttpRequest) -> HttpResponse:
     impersonation = flows.over(request)
     if impersonation is None:
         return page(request, "ended", 200, **_nothing_to_stop())
-    explanation = str(_WHY.get(impersonation.end_reason, ""))
+    explanation = str(_WHY[EndReason(impersonation.end_reason)]) if impersonation.end_reason else ""
     navigation = request.method == "GET" and request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
     can_return = impersonation.end_reason != EndReason.SIGNED_OUT
     if navigation:
