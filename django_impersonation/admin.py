@@ -94,9 +94,11 @@ class ImpersonationSessionAdmin(ReadOnlyAdmin):
 
     @admin.action(description=gettext_lazy("Revoke selected sessions"), permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: Any) -> None:
-        for session in queryset.live():
+        live = list(queryset.live())
+        flows.revoke(queryset, request=request)
+        for session in live:
             self.log_change(request, session, _("Revoked."))
-        count = flows.revoke(queryset, request=request)
+        count = len(live)
         text = ngettext("%(count)d session was revoked.", "%(count)d sessions were revoked.", count)
         self.message_user(request, text % {"count": count}, messages.SUCCESS if count else messages.WARNING)
 

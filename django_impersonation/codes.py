@@ -152,7 +152,7 @@ def choose_organization(user: Any, organization_id: str | None) -> Organization 
 
 def invalid_grant() -> InvalidGrant:
     return InvalidGrant(
-        _("This sign-in link is not valid, or not any more. Start again in the admin."), "invalid_grant"
+        _("This sign-in link is not valid, or no longer valid. Start again in the admin."), "invalid_grant"
     )
 
 

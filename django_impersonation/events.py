@@ -102,13 +102,13 @@ class Event(Record, Deed):
 
     id = models.CharField(_("id"), primary_key=True, max_length=40, default=event_id, editable=False)
     environment = models.CharField(_("environment"), max_length=100)
-    position = models.PositiveBigIntegerField(editable=False)
+    position = models.PositiveBigIntegerField(_("position"), editable=False)
     name = models.CharField(_("event"), max_length=40, choices=Name)
     created_at = models.DateTimeField(_("time"), default=timezone.now, db_index=True)
     session = models.ForeignKey(
         "ImpersonationSession", models.SET_NULL, null=True, related_name="events", verbose_name=_("session")
     )
-    code = models.CharField(_("code"), max_length=50, blank=True, help_text=_("Why it was denied or ended."))
+    code = models.CharField(_("code"), max_length=50, blank=True, help_text=_("Why it was denied, or how it ended."))
     count = models.PositiveIntegerField(_("count"), default=1, help_text=_("Attempts within a minute."))
 
     objects = EventManager()

@@ -36,7 +36,7 @@ class ImpersonateForm(forms.Form):
                 label=_("Organization"),
                 max_length=255,
                 widget=forms.TextInput(attrs={"list": "impersonation-organizations", "autocomplete": "off"}),
-                help_text=_("This user has more than %(count)d organizations. Type the key of one.") % {"count": MANY},
+                help_text=_("This user has more than %(count)d organizations. Type the id of one.") % {"count": MANY},
             )
         elif len(found) > 1:
             choices = [("", _("Choose one"))] + [(o.id, o.name) for o in found]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hmac
 from datetime import timedelta
 from functools import partial
+from math import ceil
 from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
@@ -10,6 +11,7 @@ from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from django_impersonation.events import Configuration, Event
 from django_impersonation.records import Deed, Record, RecordQuerySet, WriterManager, digest, new_id
@@ -53,25 +55,28 @@ def session_id() -> str:
 
 class ImpersonationSession(Record, Deed):
     class EndReason(models.TextChoices):
-        STOPPED = "stopped", _("stopped")
-        EXPIRED = "expired", _("expired")
-        REVOKED = "revoked", _("revoked")
+        STOPPED = "stopped", pgettext_lazy("impersonation session", "stopped")
+        EXPIRED = "expired", pgettext_lazy("impersonation session", "expired")
+        REVOKED = "revoked", pgettext_lazy("impersonation session", "revoked")
         SIGNED_OUT = "signed_out", _("user signed out")
         DISABLED = "disabled", _("impersonation switched off")
         USER_CHANGED = "user_changed", _("user's account changed")
-        IMPERSONATOR_CHANGED = "impersonator_changed", _("impersonator's account changed")
+        IMPERSONATOR_CHANGED = (
+            "impersonator_changed",
+            _("impersonator's account changed"),
+        )
         REPLAYED = "replayed", _("code used twice")
 
     class Status(models.TextChoices):
-        ACTIVE = "active", _("active")
-        EXPIRED = "expired", _("expired")
-        REVOKED = "revoked", _("ended")
+        ACTIVE = "active", pgettext_lazy("impersonation session", "active")
+        EXPIRED = "expired", pgettext_lazy("impersonation session", "expired")
+        REVOKED = "revoked", pgettext_lazy("impersonation session", "ended")
 
     id = models.CharField(_("id"), primary_key=True, max_length=40, default=session_id, editable=False)
-    created_at = models.DateTimeField(_("started"), default=timezone.now, db_index=True)
-    expires_at = models.DateTimeField(_("expires"), db_index=True)
-    ended_at = models.DateTimeField(_("ended"), null=True, blank=True, db_index=True)
-    end_reason = models.CharField(_("end"), max_length=20, choices=EndReason, blank=True)
+    created_at = models.DateTimeField(_("start"), default=timezone.now, db_index=True)
+    expires_at = models.DateTimeField(_("expires at"), db_index=True)
+    ended_at = models.DateTimeField(_("ended at"), null=True, blank=True, db_index=True)
+    end_reason = models.CharField(_("how it ended"), max_length=20, choices=EndReason, blank=True)
     ip_address = models.GenericIPAddressField(_("IP address"), null=True)
     user_agent = models.CharField(_("browser"), max_length=255, blank=True)
     return_url = models.CharField(max_length=2000, blank=True, editable=False)
@@ -110,7 +115,7 @@ class ImpersonationSession(Record, Deed):
 
     @property
     def minutes_left(self) -> int:
-        return max(0, -((timezone.now() - self.expires_at) // timedelta(minutes=1)))
+        return max(0, ceil((self.expires_at - timezone.now()) / timedelta(minutes=1)))
 
     @property
     def by(self) -> Impersonator:

@@ -64,11 +64,11 @@ def contained(*, impersonator: Any, user: Any, organization: Organization | None
         raise ImpersonationDenied(_("Superusers cannot be impersonated."), "user_is_superuser")
     if getattr(user, "is_staff", False) and not superuser:
         raise ImpersonationDenied(_("Only a superuser may impersonate staff."), "user_is_staff")
-    missing = set() if superuser else user.get_all_permissions() - impersonator.get_all_permissions()
+    missing = [] if superuser else sorted(user.get_all_permissions() - impersonator.get_all_permissions())
     if missing:
+        more = ", …" if len(missing) > 20 else ""
         raise ImpersonationDenied(
-            _("This user may do what you may not: %(permissions)s.")
-            % {"permissions": ", ".join(sorted(missing)[:20])},
+            _("This user may do what you may not: %(permissions)s.") % {"permissions": ", ".join(missing[:20]) + more},
             "permissions_exceed",
         )
     return True

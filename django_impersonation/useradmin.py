@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import timedelta
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
@@ -95,7 +97,7 @@ class ImpersonationAdminMixin(ModelAdmin):
             else None,
             **self._history(request, user),
         }
-        response.template_name = "admin/django_impersonation/change_form.html"
+        response.template_name = "admin/django_impersonation/user_change_form.html"
         return response
 
     def _authorize(self, request: HttpRequest, user: Any, form: ImpersonateForm) -> HttpResponse:
@@ -127,7 +129,7 @@ class ImpersonationAdminMixin(ModelAdmin):
             "original": user,
             "form": form,
             "denial": "" if denial is None else str(denial),
-            "session_minutes": int(conf.IMPERSONATION_SESSION_LIFETIME.total_seconds() // 60),
+            "session_minutes": ceil(conf.IMPERSONATION_SESSION_LIFETIME / timedelta(minutes=1)),
             "media": self.media,
         }
         request.current_app = self.admin_site.name

@@ -101,7 +101,7 @@ _WHY = {
     EndReason.STOPPED: gettext_lazy("You stopped it."),
     EndReason.EXPIRED: gettext_lazy("Its time was over."),
     EndReason.REVOKED: gettext_lazy("It was revoked."),
-    EndReason.SIGNED_OUT: gettext_lazy("The user was signed out."),
+    EndReason.SIGNED_OUT: gettext_lazy("Somebody signed out or signed in in this browser."),
     EndReason.DISABLED: gettext_lazy("Impersonation was switched off."),
     EndReason.USER_CHANGED: gettext_lazy("The user's account was changed."),
     EndReason.IMPERSONATOR_CHANGED: gettext_lazy("Your own account or its permissions were changed."),
