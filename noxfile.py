@@ -104,7 +104,7 @@ def browser(session: nox.Session) -> None:
     if not any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")):
         session.error("No Chromium here. On Debian: apt-get install --no-install-recommends chromium")
     install(session)
-    session.run("pytest", "-m", "browser", *session.posargs)
+    session.run("pytest", *workers(session), "-m", "browser", *session.posargs)
 
 
 @nox.session(python=NEWEST[0])

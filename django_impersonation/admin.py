@@ -64,16 +64,7 @@ class ImpersonationSessionAdmin(ReadOnlyAdmin):
         "ip_address",
         "user_agent",
     )
-    list_display = (
-        "created_at",
-        "status",
-        "impersonator_label",
-        "user_label",
-        "organization_name",
-        "reason",
-        "ended_at",
-        "end_reason",
-    )
+    list_display = ("created_at", "status", "impersonator_label", "user_label", "organization_name", "reason")
     list_filter = (StatusFilter, "end_reason", "created_at")
     search_fields = (
         "=id",
@@ -157,7 +148,7 @@ class ConfigurationAdmin(ReadOnlyAdmin):
         row = Configuration.objects.filter(environment=conf.IMPERSONATION_ENVIRONMENT).first()
         context = {
             **self.admin_site.each_context(request),
-            "title": _("Impersonation"),
+            "title": _("Configuration"),
             "opts": self.opts,
             "environment": conf.IMPERSONATION_ENVIRONMENT,
             "enabled": Configuration.objects.enabled(),

@@ -101,9 +101,10 @@ def authenticate_with_code(request: HttpRequest, code: str) -> AuthorizationCode
     codes = AuthorizationCode.objects.filter(digest=digest(code))
     impersonation = getattr(request, "impersonation", None)
     if impersonation is not None:
-        started: AuthorizationCode | None = codes.filter(session=impersonation.pk).first()
-        if started is not None:  # Back or Reload in the session that it started
-            return started
+        known: AuthorizationCode | None = codes.first()
+        if known is not None and known.session_id == impersonation.pk:  # Back or Reload in the session it started
+            return known
+        _end_if_replayed(request, known, spender="")
         nested = ImpersonationDenied(_("Stop the current impersonation before you start another."), "nested")
         deny(request, user=request.user, refusal=nested, impersonator=impersonation.impersonator)
         raise nested
@@ -157,22 +158,24 @@ def invalid_grant() -> InvalidGrant:
 
 
 def _rejected(request: HttpRequest, grant: AuthorizationCode | None, spender: str) -> InvalidGrant:
-    """Put the rejection of a code on record; if it was used before by anybody else, end what came from it."""
+    """Put the rejection of a code on record."""
     if grant is None:
         logger.warning("an unknown authorization code was rejected")
         return invalid_grant()
-    if grant.used_at is not None and grant.spent_from != spender:
-        # RFC 6749 section 4.1.2. First the mark, then the look: a start that is under way sees one of the two.
-        AuthorizationCode.objects.filter(pk=grant.pk, replayed_at=None).update(replayed_at=timezone.now())
-        for session in ImpersonationSession.objects.filter(pk=_session_of(grant)):
-            session.end(ImpersonationSession.EndReason.REPLAYED, request=request)
+    _end_if_replayed(request, grant, spender)
     deny(request, user=grant.user, refusal=ImpersonationDenied("", "invalid_code"))
     return invalid_grant()
 
 
-def _session_of(grant: AuthorizationCode) -> str | None:
-    session_id: str | None = AuthorizationCode.objects.filter(pk=grant.pk).values_list("session_id", flat=True).get()
-    return session_id
+def _end_if_replayed(request: HttpRequest, grant: AuthorizationCode | None, spender: str) -> None:
+    """A code that was used before by anybody else: end what came from it (RFC 6749 section 4.1.2)."""
+    if grant is None or grant.used_at is None or grant.spent_from == spender:
+        return
+    # First the mark, then the look: a start that is under way either sees the mark or is seen.
+    AuthorizationCode.objects.filter(pk=grant.pk, replayed_at=None).update(replayed_at=timezone.now())
+    grant.refresh_from_db(from_queryset=AuthorizationCode.objects.all())
+    if grant.session is not None:
+        grant.session.end(ImpersonationSession.EndReason.REPLAYED, request=request)
 
 
 def _landing_url() -> str:

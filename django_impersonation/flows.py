@@ -21,7 +21,7 @@ from django.views.decorators.debug import sensitive_variables
 from django_impersonation import resolution, sessions
 from django_impersonation.codes import authenticate_with_code, authorize, check, deny, invalid_grant
 from django_impersonation.conf import conf
-from django_impersonation.exceptions import ImpersonationDenied, InvalidGrant
+from django_impersonation.exceptions import ImpersonationDenied
 from django_impersonation.models import AuthorizationCode, Configuration, Event, ImpersonationSession
 from django_impersonation.records import auth_hashes, digest
 from django_impersonation.resolution import aresolve, current, forget, over, resolve
@@ -62,8 +62,10 @@ def start(request: HttpRequest, grant: AuthorizationCode) -> ImpersonationSessio
             sessions.begin(request, impersonation, grant.user, secret)
     except Exception as error:  # whatever happened: the code is spent, and a client that retries won't be helped
         request.session = own
-        if not isinstance(error, ImpersonationDenied | InvalidGrant):
-            logger.exception("An impersonation could not be started")
+        if isinstance(error, ImpersonationDenied):
+            deny(request, user=grant.user, refusal=error)
+        else:
+            logger.exception("an impersonation could not be started")
         raise invalid_grant() from error
     resolution.tag(request, impersonation, grant.user)
     logger.info("%s started: %r as %r", impersonation.pk, impersonation.impersonator_pk, impersonation.user_pk)
@@ -162,7 +164,7 @@ def _create_session(request: HttpRequest, grant: AuthorizationCode, secret: str)
     )
     unspoiled = AuthorizationCode.objects.filter(pk=grant.pk, replayed_at=None, voided_at=None)
     if not unspoiled.update(session=session):
-        raise invalid_grant()
+        raise ImpersonationDenied("", "invalid_code")
     Event.objects.record(Event.Name.SESSION_CREATED, position=position, session=session, **grant.deed())
     return session
 

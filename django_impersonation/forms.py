@@ -48,12 +48,17 @@ class ImpersonateForm(forms.Form):
         except ImpersonationDenied as refusal:
             raise ValidationError(str(refusal), refusal.code) from refusal
 
-    def clean_organization(self) -> str:
-        organization: str = self.cleaned_data["organization"]
-        if hasattr(self.data, "getlist") and len(self.data.getlist("organization")) > 1:
-            raise ValidationError(_("Choose one organization."), "duplicate")
+    def clean(self) -> dict[str, Any]:
+        """The organization that was sent counts, also if the user has left others since and is not asked now."""
+        data = super().clean() or self.cleaned_data
+        sent = self.data.getlist("organization") if hasattr(self.data, "getlist") else []
         try:
-            codes.choose_organization(self.user, organization)
+            if len(sent) > 1:
+                raise ImpersonationDenied(str(_("Choose one of the user's organizations.")), "duplicate")
+            if any(sent) and "organization" not in self.errors:
+                codes.choose_organization(self.user, sent[0])
+                data["organization"] = sent[0]
         except ImpersonationDenied as refusal:
-            raise ValidationError(str(refusal), refusal.code) from refusal
-        return organization
+            field = "organization" if "organization" in self.fields else None
+            self.add_error(field, ValidationError(str(refusal), refusal.code))
+        return data

@@ -81,20 +81,13 @@ def _refuse_over(request: HttpRequest) -> HttpResponse | None:
     if request.path in (ended_url, reverse("django_impersonation:stop")) or _is_static(request.path):
         return None
     safe = request.method in ("GET", "HEAD", "OPTIONS", "TRACE")
-    sentence = _("The impersonation is over. Nothing was changed.")
+    title, explanation = _("The impersonation is over"), _("Nothing was changed.")
     if guards.wants_json(request):
-        body = {"error": "impersonation_ended", "error_description": sentence}
+        body = {"error": "impersonation_ended", "error_description": f"{title}. {explanation}"}
         return guards.sealed(JsonResponse(body, status=401 if safe else 409))
     if safe:
         return SeeOther(ended_url)
-    return guards.page(
-        request,
-        "refused",
-        409,
-        title=_("The impersonation is over"),
-        explanation=sentence,
-        next_url=ended_url,
-    )
+    return guards.page(request, "refused", 409, title=title, explanation=explanation, next_url=ended_url)
 
 
 def _is_static(path: str) -> bool:

@@ -111,7 +111,9 @@ class ImpersonationSession(Record, Deed):
 
     @property
     def status_label(self) -> str:
-        return str(self.status.label)
+        """The status, with how it ended: "ended: stopped"."""
+        how = f": {self.get_end_reason_display()}" if self.status == self.Status.REVOKED else ""
+        return f"{self.status.label}{how}"
 
     @property
     def minutes_left(self) -> int:

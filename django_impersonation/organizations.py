@@ -22,6 +22,7 @@ from django_impersonation.exceptions import ImpersonationDenied
 
 logger = logging.getLogger("django_impersonation")
 Answer = TypeVar("Answer")
+MAX_LENGTH = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ def organizations_for(user: Model, *, limit: int) -> list[Organization]:
 
 def organization_for(user: Model, organization_id: str) -> Organization | None:
     """The organization with exactly this id, if the user is in it; raises like ``organizations_for``."""
-    if not organization_id or len(organization_id) > 255 or "\x00" in organization_id:
+    if not organization_id or len(organization_id) > MAX_LENGTH or "\x00" in organization_id:
         return None
 
     def find(source: Iterable[Any]) -> Organization | None:
@@ -101,4 +102,7 @@ def _ask(user: Model, question: Callable[[Iterable[Any]], Answer]) -> Answer:
 
 
 def _wrap(item: Any) -> Organization:
-    return item if isinstance(item, Organization) else Organization(id=str(item.pk), name=str(item))
+    key, name = (item.id, item.name) if isinstance(item, Organization) else (item.pk, item)
+    if not 0 < len(str(key)) <= MAX_LENGTH:
+        raise ValueError("an organization's id has 1 to 255 characters")
+    return Organization(id=str(key), name=str(name))

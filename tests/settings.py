@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from example_project.settings import *  # noqa: F403
+import os
+from pathlib import Path
+from tempfile import gettempdir
+
+from example_project.settings import *
 
 ROOT_URLCONF = "tests.urls"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
@@ -10,3 +14,8 @@ SECRET_KEY = "tests"
 DEBUG = False
 ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]
 IMPERSONATION_ENABLED = True
+
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    # A file, because the races need threads with connections of their own.
+    DATABASES["default"]["TEST"] = {"NAME": Path(gettempdir()) / f"impersonation-{os.getpid()}.sqlite3"}
+    DATABASES["default"]["OPTIONS"] = {"timeout": 30, "init_command": "PRAGMA synchronous=OFF"}

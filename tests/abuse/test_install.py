@@ -1,0 +1,86 @@
+"""Installed wrongly, it means nobody; installed as the README says, Django's own start is clean."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.people import Browser
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+OURS = "django_impersonation.middleware.ImpersonationMiddleware"
+DJANGOS = "django.contrib.auth.middleware.AuthenticationMiddleware"
+SESSIONS = "django.contrib.sessions.middleware.SessionMiddleware"
+WRONG = {"missing": [SESSIONS, DJANGOS], "before": [SESSIONS, OURS, DJANGOS], "first": [OURS, SESSIONS, DJANGOS]}
+
+
+def rearranged(middleware: list[str], order: list[str]) -> list[str]:
+    return [*order, *(name for name in middleware if name not in (OURS, DJANGOS, SESSIONS))]
+
+
+# ABUSE 48
+@pytest.mark.django_db
+@pytest.mark.parametrize("wrong", WRONG)
+def test_wrongly_installed_means_nobody(people: Any, sasha: Browser, settings: Any, wrong: str) -> None:
+    sasha.start(people.carol)
+    settings.MIDDLEWARE = rearranged(settings.MIDDLEWARE, WRONG[wrong])
+    sasha.handler.load_middleware()
+    assert "carol" not in sasha.get("/").content.decode()
+    assert sasha.get("/profile/").status_code == 302
+    assert sasha.get("/admin/").status_code == 302, "and not the staff member either"
+
+
+# ABUSE 48
+@pytest.mark.django_db
+@pytest.mark.parametrize("wrong", WRONG)
+def test_wrongly_installed_starts_nothing(people: Any, sasha: Browser, settings: Any, wrong: str) -> None:
+    code = sasha.code(people.carol)
+    settings.MIDDLEWARE = rearranged(settings.MIDDLEWARE, WRONG[wrong])
+    sasha.handler.load_middleware()
+    sasha.redeem(code)
+    for address in ("/", "/profile/"):
+        assert "carol" not in sasha.get(address).content.decode()
+
+
+# ABUSE 48
+@pytest.mark.django_db
+def test_twice_installed_still_tags_every_request(people: Any, sasha: Browser, settings: Any) -> None:
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, OURS]
+    session = sasha.start(people.carol)
+    assert (sasha.who()["user"], sasha.who()["current"]) == ("carol@example.com", session.pk)
+    session.end("revoked")
+    assert sasha.get("/whoami/").status_code == 303
+
+
+def manage(folder: Path, *command: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", *command],
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT), "PATH": "", "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
+def test_a_new_project_has_no_warnings(tmp_path: Path) -> None:
+    """Django's own start, with an app, a middleware and an include."""
+    manage(tmp_path, "-m", "django", "startproject", "shop", ".")
+    settings, urls = tmp_path / "shop/settings.py", tmp_path / "shop/urls.py"
+    text = settings.read_text().replace("'", '"')
+    for line, added in (('"django.contrib.staticfiles"', '"django_impersonation"'), (f'"{DJANGOS}"', f'"{OURS}"')):
+        text = text.replace(f"    {line},\n", f"    {line},\n    {added},\n")
+    settings.write_text(text)
+    found = manage(tmp_path, "manage.py", "check")
+    assert "(django_impersonation.E014)" in found
+    assert "System check identified 1 issue" in found
+    include = 'urlpatterns.append(path("impersonation/", include("django_impersonation.urls")))'
+    urls.write_text(urls.read_text().replace("import path", "import include, path") + f"\n{include}\n")
+    assert "no issues (0 silenced)" in manage(tmp_path, "manage.py", "check")
+    assert "No changes detected" in manage(tmp_path, "manage.py", "makemigrations", "--check", "--dry-run")
+    assert "django_impersonation" not in manage(tmp_path, "manage.py", "check", "--deploy")

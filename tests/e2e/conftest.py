@@ -1,0 +1,97 @@
+"""A real Chromium in front of the example project; whatever goes wrong on a page fails the test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from example_project.shop.middleware import ContentSecurityPolicyMiddleware
+from tests.e2e.browsing import Visitor
+
+# Pictures for the docs are taken on demand: SCREENSHOTS=1 pytest tests/e2e/test_screenshots.py
+collect_ignore = [] if os.environ.get("SCREENSHOTS") == "1" else ["test_screenshots.py"]
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def lacking(reason: str) -> None:
+    """CI must have everything; elsewhere a test may be skipped, and says why."""
+    if os.environ.get("DJANGO_IMPERSONATION_REQUIRE") == "all":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="package")
+def chromium() -> Iterator[Browser]:
+    """One browser for this package's tests; gone before other tests run, and its event loop with it."""
+    path = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if path is None:
+        lacking("there is no Chromium here; on Debian: apt-get install --no-install-recommends chromium")
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        # Playwright's loop runs in this thread, and Django would take the tests' own queries for async code.
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        browser = playwright.chromium.launch(
+            executable_path=path,
+            args=ARGUMENTS,
+            # Playwright switches it off; people have it.
+            ignore_default_args=["--disable-back-forward-cache"],
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(autouse=True)
+def strict(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shop's policy also holds for the admin, where our own pages must not need more either."""
+
+    def call(self: ContentSecurityPolicyMiddleware, request: Any) -> Any:
+        response = self.get_response(request)
+        own = response.headers.get("Content-Security-Policy", "")
+        if "default-src" not in own:
+            response.headers["Content-Security-Policy"] = f"default-src 'self'; {own}"
+        return response
+
+    monkeypatch.setattr(ContentSecurityPolicyMiddleware, "__call__", call)
+
+
+@pytest.fixture
+def people(chromium: Browser, transactional_db: None, people: Any) -> Any:
+    """The example's people; Bob has a card, as in the demo."""
+    people.bob.card_number = "4242 4242 4242 4242"
+    people.bob.save()
+    return people
+
+
+@pytest.fixture
+def visit(chromium: Browser, live_server: Any, people: Any) -> Iterator[Callable[..., Page]]:
+    """``visit(sasha)``: a new browser profile in which she is signed in; ``visit(sasha, as_=bob)``: and is Bob.
+
+    At the end no page may have logged an error, broken its policy, opened a dialog or asked another host.
+    """
+    visitors: list[Visitor] = []
+
+    def visit(user: Any = None, *, as_: Any = None, reason: str = "Ticket 4711", **options: Any) -> Page:
+        visitor = Visitor(chromium, live_server.url, **options)
+        visitors.append(visitor)
+        if user is not None:
+            visitor.sign_in(user, as_=as_, reason=reason)
+        return visitor.context.new_page()
+
+    yield visit
+    for visitor in visitors:
+        visitor.context.close()
+    assert [problem for visitor in visitors for problem in visitor.problems()] == []

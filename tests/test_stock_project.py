@@ -1,0 +1,134 @@
+"""What the README promises: a new project, three lines of text, and support staff can sign in as a user."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+DJANGOS = '    "django.contrib.auth.middleware.AuthenticationMiddleware",\n'
+OURS = '    "django_impersonation.middleware.ImpersonationMiddleware",\n'
+
+STORY = '''
+from django.contrib.auth import get_user_model
+from django.test import Client
+from django_impersonation.models import Event, ImpersonationSession
+
+bob = get_user_model().objects.create_user("bob", password="demo")
+admin = Client(enforce_csrf_checks=True)
+
+def send(page, **data):
+    assert admin.get(page).status_code == 200, page
+    token = admin.cookies["csrftoken"].value
+    return admin.post(page, data | {"csrfmiddlewaretoken": token})
+
+def who():
+    """Whoever the admin's index greets, or the status of the refusal."""
+    response = admin.get("/admin/")
+    return response.context["user"].get_username() if response.status_code == 200 else response.status_code
+
+assert send("/admin/login/", username="ada", password="demo").status_code == 302
+assert who() == "ada"
+change = f"/admin/auth/user/{bob.pk}/change/"
+prompt = f"/admin/auth/user/{bob.pk}/impersonate/"
+assert f'href="{prompt}"' in admin.get(change).content.decode()
+response = send(prompt, reason="Ticket 4711")
+assert response.status_code == 303, response.content.decode()
+response = admin.get(response["Location"])
+assert (response.status_code, response["Location"]) == (303, "/")
+response = admin.get("/")
+assert response.wsgi_request.user == bob
+assert response.wsgi_request.impersonator == ("ada@example.com", "Ticket 4711")
+assert who() == 403
+response = admin.post("/impersonation/stop/")
+assert response.status_code == 403 and "csrfmiddlewaretoken" in response.content.decode()
+token = admin.cookies["csrftoken"].value
+response = admin.post("/impersonation/stop/", {"csrfmiddlewaretoken": token})
+assert (response.status_code, response["Location"]) == (303, change)
+assert who() == "ada"
+assert ImpersonationSession.objects.get().end_reason == "stopped"
+assert list(Event.objects.order_by("position").values_list("name", flat=True)) == [
+    "impersonation.enabled",
+    "impersonation.requested",
+    "session.created",
+    "impersonation.denied",
+    "session.revoked",
+]
+'''
+
+
+@pytest.fixture
+def python(tmp_path: Path) -> Callable[..., str]:
+    """Runs Python in a folder of its own, where nothing of our settings is known."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("DJANGO", "IMPERSONATION"))}
+    clean |= {"PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def run(*args: str, code: int = 0, **environment: str) -> str:
+        command = [sys.executable, "-W", "error", *args]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=clean | environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + (done.stderr if code else "")
+
+    return run
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    # Django's templates quote in one way or the other.
+    old, new = (part.replace('"', "'") if old not in text else part for part in (old, new))
+    assert text.count(old) == 1, old
+    path.write_text(text.replace(old, new))
+
+
+def test_three_lines_are_enough(python: Callable[..., str], tmp_path: Path) -> None:
+    python("-m", "django", "startproject", "mysite", ".")
+    settings, urls = tmp_path / "mysite" / "settings.py", tmp_path / "mysite" / "urls.py"
+    last_app = '    "django.contrib.staticfiles",\n'
+    edit(settings, last_app, last_app + '    "django_impersonation",\n')
+    edit(settings, DJANGOS, DJANGOS + OURS)
+    edit(urls, "from django.urls import path", "from django.urls import include, path")
+    admin = '    path("admin/", admin.site.urls),\n'
+    edit(urls, admin, admin + '    path("impersonation/", include("django_impersonation.urls")),\n')
+    checked = python("manage.py", "check", "--fail-level", "WARNING")
+    assert checked == "System check identified no issues (0 silenced).\n"
+    assert python("manage.py", "makemigrations", "--check", "--dry-run") == "No changes detected\n"
+    python("manage.py", "migrate", "--verbosity", "0")
+    user = {"DJANGO_SUPERUSER_USERNAME": "ada", "DJANGO_SUPERUSER_EMAIL": "ada@example.com"}
+    python("manage.py", "createsuperuser", "--noinput", **user, DJANGO_SUPERUSER_PASSWORD="demo")
+    assert "off" in python("manage.py", "impersonation", "status")
+    python("manage.py", "impersonation", "enable")
+    (tmp_path / "story.py").write_text(
+        "import django\nfrom django.test.utils import setup_test_environment\n"
+        "django.setup()\nsetup_test_environment()\n" + STORY
+    )
+    python("story.py", DJANGO_SETTINGS_MODULE="mysite.settings", PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
+
+
+@pytest.mark.parametrize(
+    ("forgotten", "finding"),
+    [
+        ("middleware", f"(django_impersonation.E001) {OURS.strip()[:-1]}"),
+        ("urls", '(django_impersonation.E014) path("impersonation/", include("django_impersonation.urls"))'),
+    ],
+)
+def test_a_forgotten_line_is_named(python: Callable[..., str], tmp_path: Path, forgotten: str, finding: str) -> None:
+    python("-m", "django", "startproject", "mysite", ".")
+    settings, urls = tmp_path / "mysite" / "settings.py", tmp_path / "mysite" / "urls.py"
+    text = settings.read_text() + 'INSTALLED_APPS += ["django_impersonation"]\n'
+    if forgotten == "urls":
+        settings.write_text(text + f"MIDDLEWARE.insert(5, {OURS.strip()[:-1]})\n")
+    else:
+        settings.write_text(text)
+        include = 'include("django_impersonation.urls")'
+        urls.write_text(f"{urls.read_text()}from django.urls import include\nurlpatterns += [path('x/', {include})]\n")
+    said = python("manage.py", "check", code=1)
+    number, line = finding.split(maxsplit=1)
+    assert number in said
+    assert line in said.partition("HINT:")[2]
