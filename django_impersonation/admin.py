@@ -87,9 +87,10 @@ class ImpersonationSessionAdmin(ReadOnlyAdmin):
     def revoke(self, request: HttpRequest, queryset: Any) -> None:
         live = list(queryset.live())
         flows.revoke(queryset, request=request)
-        for session in live:
+        revoked = queryset.filter(pk__in=[session.pk for session in live], end_reason="revoked")
+        for session in revoked:
             self.log_change(request, session, _("Revoked."))
-        count = len(live)
+        count = len(revoked)
         text = ngettext("%(count)d session was revoked.", "%(count)d sessions were revoked.", count)
         self.message_user(request, text % {"count": count}, messages.SUCCESS if count else messages.WARNING)
 

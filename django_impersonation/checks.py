@@ -17,6 +17,7 @@ from django.shortcuts import resolve_url
 from django.template import engines
 from django.template.backends.django import DjangoTemplates
 from django.urls import LocalePrefixPattern, NoReverseMatch, URLPattern, URLResolver, get_resolver, reverse
+from django.utils.functional import Promise
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.module_loading import import_string
 
@@ -178,12 +179,12 @@ def _check_lifetime(name: str, most: timedelta, number: int) -> Iterable[CheckMe
 
 
 def _is_address(url: object) -> bool:
-    if not isinstance(url, str) or not url:
+    if not (isinstance(url, str | Promise) and url):
         return False
-    if url.startswith(("https://", "http://")):
-        return True
     try:
-        return url_has_allowed_host_and_scheme(resolve_url(url), allowed_hosts=None)
+        if str(url).startswith(("https://", "http://")):
+            return True
+        return url_has_allowed_host_and_scheme(resolve_url(str(url)), allowed_hosts=None)
     except NoReverseMatch:
         return False
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import logging
 import secrets
-from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -87,7 +86,7 @@ def stop(request: HttpRequest, *, sign_out: bool) -> str | None:
     ``IMPERSONATION_ON_STOP`` say so, if the user had logged out, or if the parked session is not good any more.
     """
     key = request.COOKIES.get(sessions.RETURN_KEY)
-    session = getattr(request, "impersonation", None) or _parked_by(key)
+    session = getattr(request, "impersonation", None) or _parked_beside(request, key)
     if session is None:
         sessions.discard(request)
         return None
@@ -125,12 +124,14 @@ def switch(enabled: bool, *, by: Any = None) -> bool:
     return True
 
 
-def revoke(found: Any, *, impersonators: Iterable[Any] = (), request: HttpRequest | None = None) -> int:
-    """End these sessions and void the codes of those who began them, and of ``impersonators``; returns how many."""
+def revoke(found: Any, *, codes: Any = None, request: HttpRequest | None = None) -> int:
+    """End these sessions, void these codes and those of the people who began the sessions; returns how many ended."""
     with transaction.atomic(using=Event.objects.db):
         Configuration.objects.advance()
-        people = {session.impersonator_id for session in found} | {person.pk for person in impersonators}
-        AuthorizationCode.objects.filter(impersonator__in=people - {None}).void()
+        people = {session.impersonator_id for session in found} - {None}
+        AuthorizationCode.objects.filter(impersonator__in=people).void()
+        if codes is not None:
+            codes.void()
         return int(found.end(ImpersonationSession.EndReason.REVOKED, request=request))
 
 
@@ -169,10 +170,13 @@ def _create_session(request: HttpRequest, grant: AuthorizationCode, secret: str)
     return session
 
 
-def _parked_by(key: str | None) -> ImpersonationSession | None:
+def _parked_beside(request: HttpRequest, key: str | None) -> ImpersonationSession | None:
     """The session beside which the browser's own one was parked; until an hour after its end."""
     if not key:
         return None
+    ended = over(request)
+    if ended is not None and ended.has_return_key(key):
+        return ended
     since = timezone.now() - timedelta(seconds=sessions.AFTERMATH)
     found: ImpersonationSession | None = ImpersonationSession.objects.filter(
         return_key_digest=digest(key), expires_at__gt=since

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from fnmatch import translate
-from functools import lru_cache, wraps
+from functools import lru_cache, partial, wraps
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,6 +22,7 @@ from django_impersonation.conf import conf
 from django_impersonation.exceptions import ImpersonationDenied
 from django_impersonation.models import ImpersonationSession
 
+_CSP_MIDDLEWARE = "django.middleware.csp.ContentSecurityPolicyMiddleware"
 _CLOSED = "object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
 
 
@@ -31,9 +32,11 @@ def forbid_impersonation(view: Callable[..., Any]) -> Callable[..., Any]:
 
         @wraps(view)
         async def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-            if flows.current(request) is None:
-                return await view(request, *args, **kwargs)
-            return await sync_to_async(refuse)(request)
+            tagged = getattr(request, "impersonation", None) is not None
+            # In a thread: another middleware may have put a lazy user on the request.
+            if tagged and await sync_to_async(flows.current)(request) is not None:
+                return await sync_to_async(refuse)(request)
+            return await view(request, *args, **kwargs)
     else:
 
         @wraps(view)
@@ -85,7 +88,7 @@ def sealed(response: HttpResponse, *, admin: bool = False) -> HttpResponse:
     response.headers["Referrer-Policy"] = "same-origin"
     response.headers["X-Frame-Options"] = "DENY"
     policy = getattr(settings, "SECURE_CSP", None)
-    if admin and policy:  # Django 6's own middleware: what its decorator csp_override leaves on a response
+    if admin and policy and _CSP_MIDDLEWARE in settings.MIDDLEWARE:  # as Django 6's csp_override does
         response._csp_config = {**policy, "frame-ancestors": ["'none'"]}  # type: ignore[attr-defined]
     elif admin:  # themes of the admin bring scripts of their own
         response.headers["Content-Security-Policy"] = "frame-ancestors 'none'"
@@ -112,8 +115,11 @@ def wants_json(request: HttpRequest) -> bool:
 
 def _names(match: ResolverMatch) -> Iterator[str]:
     yield match.view_name
+    yield match.url_name or ""  # within any namespace
     yield from match.app_names
     view = match.func
+    while isinstance(view, partial):
+        view = view.func
     yield f"{view.__module__}.{getattr(view, '__qualname__', type(view).__qualname__)}"
     for base in getattr(getattr(view, "view_class", None) or getattr(view, "cls", None), "__mro__", ()):
         yield f"{base.__module__}.{base.__qualname__}"

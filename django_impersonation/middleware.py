@@ -64,15 +64,19 @@ class ImpersonationMiddleware:
 
 
 def _refuse_blocked(request: Any, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
-    if flows.current(request) is None or not guards.is_blocked(request.resolver_match):
-        return None
-    return guards.refuse(request)
+    return _refuse_current(request) if _may_be_blocked(request) else None
 
 
 async def _arefuse_blocked(request: Any, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
-    if flows.current(request) is None or not guards.is_blocked(request.resolver_match):
-        return None
-    return await sync_to_async(guards.refuse)(request)
+    return await sync_to_async(_refuse_current)(request) if _may_be_blocked(request) else None
+
+
+def _may_be_blocked(request: Any) -> bool:
+    return request.impersonation is not None and guards.is_blocked(request.resolver_match)
+
+
+def _refuse_current(request: HttpRequest) -> HttpResponse | None:
+    return None if flows.current(request) is None else guards.refuse(request)
 
 
 def _refuse_over(request: HttpRequest) -> HttpResponse | None:
@@ -103,11 +107,10 @@ def _unavailable() -> HttpResponse:
 
 
 def _finish(request: HttpRequest, response: HttpResponseBase, verdict: Verdict) -> HttpResponseBase:
-    if verdict is Verdict.FORGET:
-        sessions.unmark(response, return_key=False)
-    elif getattr(request, "_impersonation_forgotten", False):
+    if getattr(request, "_impersonation_forgotten", False):
         sessions.unmark(response, return_key=True)
-    if verdict is not Verdict.FORGET:
-        patch_cache_control(response, private=True, no_store=True)
-        patch_vary_headers(response, ["Cookie"])
+    elif verdict is Verdict.FORGET and getattr(request, "impersonation", None) is None:
+        sessions.unmark(response, return_key=False)
+    patch_cache_control(response, private=True, no_store=True)
+    patch_vary_headers(response, ["Cookie"])
     return response

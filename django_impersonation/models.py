@@ -138,6 +138,8 @@ class ImpersonationSession(Record, Deed):
 
         A session whose time was over has *expired*, whatever is found out about it later.
         """
+        if self.ended_at is not None:
+            return False
         now = timezone.now()
         reason = self.EndReason.EXPIRED if self.expires_at <= now else self.EndReason(reason)
         name = Event.Name.EXPIRED if reason == self.EndReason.EXPIRED else Event.Name.SESSION_REVOKED

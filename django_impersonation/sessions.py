@@ -6,6 +6,7 @@ Knows Django's sessions and cookies, and nothing of who may do what.
 from __future__ import annotations
 
 import re
+import time
 from importlib import import_module
 from typing import Any
 
@@ -82,6 +83,7 @@ def is_parked(request: HttpRequest, impersonation: ImpersonationSession) -> bool
 @sensitive_variables()
 def begin(request: HttpRequest, impersonation: ImpersonationSession, user: Any, secret: str) -> None:
     """Put a new, inert session for ``user`` in the place of the request's session, which stays as it is."""
+    lifetime = impersonation.expires_at - impersonation.created_at
     session = import_module(settings.SESSION_ENGINE).SessionStore()
     session.update(
         {
@@ -92,7 +94,7 @@ def begin(request: HttpRequest, impersonation: ImpersonationSession, user: Any, 
                 "id": impersonation.pk,
                 "secret": secret,
                 # Seconds since the epoch: with USE_TZ=False the clock of ``expires_at`` may be set back an hour.
-                "until": int(impersonation.expires_at.timestamp()),
+                "until": int(time.time() + lifetime.total_seconds()),
             },
         }
     )
@@ -161,7 +163,7 @@ def mark(response: HttpResponse, impersonation: ImpersonationSession, *, return_
     response.set_cookie(
         RETURN_KEY, return_key, max_age=age, **_cookie() | {"path": _stop_path(), "samesite": "Strict"}
     )
-    _forget_messages(response)
+    forget_messages(response)
 
 
 def unmark(response: HttpResponseBase, *, return_key: bool) -> None:
@@ -169,10 +171,10 @@ def unmark(response: HttpResponseBase, *, return_key: bool) -> None:
     response.delete_cookie(MARKER, **_attributes())
     if return_key:
         response.delete_cookie(RETURN_KEY, **_attributes() | {"path": _stop_path(), "samesite": "Strict"})
-        _forget_messages(response)
+        forget_messages(response)
 
 
-def _forget_messages(response: HttpResponseBase) -> None:
+def forget_messages(response: HttpResponseBase) -> None:
     response.delete_cookie(
         "messages", domain=settings.SESSION_COOKIE_DOMAIN, samesite=settings.SESSION_COOKIE_SAMESITE
     )

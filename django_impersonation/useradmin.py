@@ -92,13 +92,21 @@ class ImpersonationAdminMixin(ModelAdmin):
             return response
         response.context_data |= {
             "impersonation_parent": response.resolve_template(response.template_name),
-            "impersonate_url": self._url("impersonate", user)
-            if self.has_start_impersonation_permission(request, user)
-            else None,
+            "impersonate_url": self._url("impersonate", user) if self._may_start(request, user) else None,
             **self._history(request, user),
         }
         response.template_name = "admin/django_impersonation/user_change_form.html"
         return response
+
+    def _may_start(self, request: HttpRequest, user: Any) -> bool:
+        """Show the button only where the prompt would not refuse."""
+        if not self.has_start_impersonation_permission(request, user):
+            return False
+        try:
+            flows.check(request, user=user)
+        except ImpersonationDenied:
+            return False
+        return True
 
     def _authorize(self, request: HttpRequest, user: Any, form: ImpersonateForm) -> HttpResponse:
         reason = form.cleaned_data["reason"]

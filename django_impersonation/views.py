@@ -7,7 +7,8 @@ from typing import Any
 from django.contrib.auth.decorators import login_not_required
 from django.db import DatabaseError, connections, transaction
 from django.http import HttpRequest, HttpResponse
-from django.middleware.csrf import CsrfViewMiddleware
+from django.middleware.csrf import CsrfViewMiddleware, rotate_token
+from django.urls import get_script_prefix
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.csrf import csrf_exempt
@@ -85,16 +86,29 @@ def ended(request: HttpRequest) -> HttpResponse:
     """Says that the impersonation is over and why. Only here is the dead session put away."""
     impersonation = flows.over(request)
     if impersonation is None:
+        if flows.current(request) is not None:
+            return SeeOther(get_script_prefix())
         return page(request, "ended", 200, **_nothing_to_stop())
     explanation = str(_WHY[EndReason(impersonation.end_reason)]) if impersonation.end_reason else ""
-    navigation = request.method == "GET" and request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
     can_return = impersonation.end_reason != EndReason.SIGNED_OUT
-    if navigation:
+    told = _is_navigation(request)
+    if told:
         sessions.discard(request)
+        rotate_token(request)  # a form of the user's pages must not be sent as anybody else
     response = page(request, "ended", 200, impersonation=impersonation, explanation=explanation, can_return=can_return)
-    if navigation:
+    if told:
         sessions.unmark(response, return_key=False)
+        sessions.forget_messages(response)
     return response
+
+
+def _is_navigation(request: HttpRequest) -> bool:
+    """Does a person see the response, in a window of its own?"""
+    return (
+        request.method == "GET"
+        and request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
+        and request.headers.get("Sec-Fetch-Dest", "document") == "document"
+    )
 
 
 _WHY = {

@@ -95,7 +95,7 @@ def test_sessions_by_status(three: Any, sasha: Browser) -> None:
         assert rows(sasha.get(SESSIONS, {"status": status})) == [session]
         assert session.status == status
     html = text(sasha.get(SESSIONS))
-    for label in ("active", "expired", "ended"):
+    for label in ("active", "expired", "ended: stopped"):
         assert f'<td class="field-status">{label}</td>' in html
     assert rows(sasha.get(SESSIONS, {"end_reason": "stopped"})) == [three["revoked"]]
     three["expired"].end("revoked")

@@ -52,7 +52,9 @@ def secure_csp(settings: Any) -> None:
 
 
 def directives(response: Any) -> dict[str, str]:
-    split = (part.strip().partition(" ") for part in response["Content-Security-Policy"].split(";"))
+    """The policy of a response, without the nonce's value."""
+    policy = re.sub(r"'nonce-[^']+'", "'nonce'", response["Content-Security-Policy"])
+    split = (part.strip().partition(" ") for part in policy.split(";"))
     return {name: value for name, _, value in split}
 
 
@@ -92,8 +94,8 @@ def test_the_bar_has_the_nonce_of_the_response(people: Any, sasha: Browser) -> N
     nonces = re.findall(r'<(link|script) [^>]*nonce="([^"]+)"', page)
     assert [tag for tag, _ in nonces] == ["link", "script"]
     (nonce,) = {nonce for _, nonce in nonces}
-    assert directives(response)["script-src"] == f"'self' 'nonce-{nonce}'"
-    assert directives(response)["style-src"] == f"'self' 'nonce-{nonce}'"
+    for directive in ("script-src", "style-src"):
+        assert f"{directive} 'self' 'nonce-{nonce}'" in response["Content-Security-Policy"]
 
 
 def test_others_need_no_nonce(people: Any) -> None:

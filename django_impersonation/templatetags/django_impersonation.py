@@ -51,7 +51,7 @@ def staff_bar(context: Context, *, side: str = "bottom") -> SafeString | str:
 def redact(value: Any, request: Any) -> Any:
     """``{{ user.card_number|redact:request }}``: the value, or dots for an impersonator.
 
-    Without a request in the template nobody can tell who looks: dots too.
+    A request that the middleware has not seen gets dots too: nobody can tell who looks.
     """
     if not hasattr(request, "impersonation") or flows.current(request) is not None:
         return REDACTED

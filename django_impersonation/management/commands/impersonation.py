@@ -73,25 +73,27 @@ class Command(BaseCommand):
     def _revoke(
         self, session: str | None, impersonator: str | None, user: str | None, everything: bool, **options: Any
     ) -> None:
-        found, people = ImpersonationSession.objects.all(), None
-        if session:
-            found = found.filter(pk=session)
+        found, codes = ImpersonationSession.objects.all(), AuthorizationCode.objects.all()
+        if everything:
+            pass
+        elif session is not None:
+            found, codes = found.filter(pk=session), codes.none()
             if not found.exists():
                 raise CommandError(f"There is no session {session}.")
-        elif impersonator or user:
-            role, email = ("impersonator", impersonator) if impersonator else ("user", user)
-            people = _people(str(email))
+        else:
+            role, email = ("user", user) if impersonator is None else ("impersonator", impersonator)
+            people = _people(email) if email else []
             # By the address on record too: the account may be gone, or have another one now.
-            found = found.filter(Q((f"{role}_email__iexact", email)) | Q((f"{role}__in", people)))
-            if not found and not people:
+            theirs = Q((f"{role}_email__iexact", email)) | Q((f"{role}__in", people))
+            found, codes = found.filter(theirs), codes.filter(theirs)
+            if not email or not (found or people):
                 raise CommandError(f"Nobody has the e-mail address {email}.")
-        impersonators = people if impersonator else None
-        count = flows.revoke(found.filter(ended_at=None), impersonators=impersonators or ())
+        count = flows.revoke(found.filter(ended_at=None), codes=codes)
         self.stdout.write(f"Sessions ended: {count}")
 
     def _purge(self, keep_days: int | None, **options: Any) -> None:
-        if keep_days is not None and keep_days < 1:
-            raise CommandError("--keep-days takes a whole number of days, 1 or more.")
+        if keep_days is not None and not 1 <= keep_days <= 36500:
+            raise CommandError("--keep-days takes a whole number of days, from 1 to 36500.")
         now = timezone.now()
         expired = sum(
             s.end("expired") for s in ImpersonationSession.objects.expired().filter(ended_at=None).iterator()
