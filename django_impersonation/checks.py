@@ -22,7 +22,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.module_loading import import_string
 
 from django_impersonation import sessions
-from django_impersonation.conf import conf
+from django_impersonation.conf import DEFAULT_POLICY, conf
 from django_impersonation.middleware import ImpersonationMiddleware
 from django_impersonation.useradmin import ImpersonationAdminMixin, user_models
 
@@ -142,6 +142,10 @@ def check_user_model(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
     if missing:
         hint = "Add django.contrib.auth.models.PermissionsMixin and a field is_staff to your user model."
         yield _error(18, f"The user model has no {' and no '.join(missing)}: nobody can be allowed.", hint)
+    policy = getattr(settings, "IMPERSONATION_POLICY", DEFAULT_POLICY)
+    if not missing and policy == DEFAULT_POLICY and not hasattr(get_user_model(), "get_all_permissions"):
+        hint = 'Set IMPERSONATION_POLICY = "django_impersonation.policy.customers", or to a function of your own.'
+        yield _warning(6, "The default policy compares permissions, and the user model has none.", hint)
 
 
 def check_admin(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
@@ -151,6 +155,7 @@ def check_admin(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
     if names.index("django.contrib.admin") > names.index("django_impersonation"):
         hint = 'Move "django_impersonation" below "django.contrib.admin" in INSTALLED_APPS.'
         yield _error(19, "django_impersonation is listed before django.contrib.admin.", hint)
+        return
     registered = [(s, m) for s in list(all_sites) for m in user_models() if s.is_registered(m)]
     mixin = "django_impersonation.admin.ImpersonationAdminMixin"
     if not registered:

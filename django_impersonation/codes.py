@@ -7,6 +7,7 @@ import secrets
 from typing import Any
 
 from django.conf import settings
+from django.contrib.admin.utils import quote
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.shortcuts import resolve_url
@@ -106,7 +107,7 @@ def authenticate_with_code(request: HttpRequest, code: str) -> AuthorizationCode
             return known
         _end_if_replayed(request, known, spender="")
         nested = ImpersonationDenied(_("Stop the current impersonation before you start another."), "nested")
-        deny(request, user=request.user, refusal=nested, impersonator=impersonation.impersonator)
+        deny(request, user=request.user, refusal=nested)
         raise nested
     # A user without a session of Django's (an API client, say) has nothing to come back to.
     signed_in = request.user.is_authenticated  # asked first: Django may give the session another key
@@ -124,17 +125,23 @@ def authenticate_with_code(request: HttpRequest, code: str) -> AuthorizationCode
     except ImpersonationDenied as refusal:
         deny(request, user=grant.user, refusal=refusal)
         raise
+    except Exception as error:  # the code is spent: a client that retries would not be helped
+        logger.exception("a code was spent in vain")
+        raise invalid_grant() from error
     return grant
 
 
-def deny(request: HttpRequest, *, user: Any, refusal: ImpersonationDenied, impersonator: Any = None) -> None:
-    """Put a refused attempt on record. Callers who are nobody are only logged."""
-    impersonator = impersonator or request.user
-    logger.warning("denied (%s): %r as %r", refusal.code, impersonator.pk, getattr(user, "pk", None))
-    if impersonator.is_authenticated:
-        Event.objects.record_denied(code=refusal.code, **Event.describe(impersonator=impersonator, user=user))
+def deny(request: HttpRequest, *, user: Any, refusal: ImpersonationDenied) -> None:
+    """Put a refused attempt on record, under the name of who is really acting. Nobody's attempts are only logged."""
+    impersonation = getattr(request, "impersonation", None)
+    actor: Any = request.user
+    if impersonation is not None and impersonation.is_for(actor):
+        actor = impersonation.impersonator
+    logger.warning("denied (%s): %r as %r", refusal.code, actor.pk, getattr(user, "pk", None))
+    if actor.is_authenticated:
+        Event.objects.record_denied(code=refusal.code, **Event.describe(impersonator=actor, user=user))
         impersonation_denied.send(
-            ImpersonationSession, request=request, impersonator=impersonator, user=user, code=refusal.code
+            ImpersonationSession, request=request, impersonator=actor, user=user, code=refusal.code
         )
 
 
@@ -192,6 +199,6 @@ def _return_url(user: Any, wanted: str | None) -> str:
     if wanted and url_has_allowed_host_and_scheme(wanted, allowed_hosts=None):
         return wanted
     try:
-        return reverse(f"admin:{user._meta.app_label}_{user._meta.model_name}_change", args=[user.pk])
+        return reverse(f"admin:{user._meta.app_label}_{user._meta.model_name}_change", args=[quote(user.pk)])
     except NoReverseMatch:
         return get_script_prefix()

@@ -7,6 +7,8 @@ from typing import Any
 from django.conf import settings
 from django.utils.module_loading import import_string
 
+DEFAULT_POLICY = "django_impersonation.policy.contained"
+
 
 class Settings:
     """Every setting under its full name: read when used, so that ``override_settings`` just works."""
@@ -53,8 +55,7 @@ class Settings:
     @property
     def IMPERSONATION_POLICY(self) -> Callable[..., Any]:
         """Raises ``ImportError`` for a path that leads nowhere."""
-        path = getattr(settings, "IMPERSONATION_POLICY", "django_impersonation.policy.contained")
-        return _function(path)
+        return _function(getattr(settings, "IMPERSONATION_POLICY", DEFAULT_POLICY))
 
     @property
     def IMPERSONATION_ORGANIZATIONS(self) -> Callable[..., Any] | None:

@@ -52,7 +52,7 @@ def start(request: HttpRequest, grant: AuthorizationCode) -> ImpersonationSessio
     Session, event and the link to the code are written in one transaction, or nothing is: then ``InvalidGrant``
     is raised, and the code is burned. A receiver of ``impersonation_started`` that raises ends the session.
     """
-    own, secret = request.session, secrets.token_urlsafe(32)
+    own, impersonator, secret = request.session, request.user, secrets.token_urlsafe(32)
     try:
         if own.modified:  # what this request has put into it is the impersonator's
             own.save()
@@ -74,6 +74,8 @@ def start(request: HttpRequest, grant: AuthorizationCode) -> ImpersonationSessio
         impersonation.end(ImpersonationSession.EndReason.REVOKED, request=request)
         request.session.flush()
         request.session = own
+        sessions.set_user(request, impersonator)
+        forget(request)
         raise
     return impersonation
 

@@ -58,12 +58,7 @@ def refuse(request: HttpRequest) -> HttpResponse:
     """Put the refused attempt on record and say so, with a way out."""
     impersonation: ImpersonationSession = request.impersonation  # type: ignore[attr-defined]
     sentence = _("This page is not available while you are impersonating a user.")
-    flows.deny(
-        request,
-        user=impersonation.user,
-        refusal=ImpersonationDenied(sentence, "blocked_view"),
-        impersonator=impersonation.impersonator,
-    )
+    flows.deny(request, user=impersonation.user, refusal=ImpersonationDenied(sentence, "blocked_view"))
     if wants_json(request):
         return sealed(JsonResponse({"error": "impersonation_forbidden", "error_description": sentence}, status=403))
     return page(request, "forbidden", 403, impersonation=impersonation)
@@ -77,6 +72,13 @@ def page(request: HttpRequest, name: str, status: int, **context: Any) -> HttpRe
         "home_url": get_script_prefix(),
     }
     return sealed(render(request, f"django_impersonation/{name}.html", context, status=status))
+
+
+def unavailable() -> HttpResponse:
+    """The database did not answer: refuse this request, and change nothing that the next one needs."""
+    response = HttpResponse(_("Please try again in a moment."), status=503, content_type="text/plain; charset=utf-8")
+    response.headers["Retry-After"] = "5"
+    return sealed(response)
 
 
 def sealed(response: HttpResponse, *, admin: bool = False) -> HttpResponse:

@@ -45,7 +45,7 @@ class ImpersonationMiddleware:
             verdict = flows.resolve(request)
         except DatabaseError:
             logger.exception("an impersonated request could not be checked")
-            return _unavailable()
+            return guards.unavailable()
         if verdict is Verdict.NONE:
             return self.get_response(request)  # type: ignore[no-any-return]
         refusal = _refuse_over(request) if verdict is Verdict.OVER else None
@@ -56,7 +56,7 @@ class ImpersonationMiddleware:
             verdict = await flows.aresolve(request)
         except DatabaseError:
             logger.exception("an impersonated request could not be checked")
-            return _unavailable()
+            return guards.unavailable()
         if verdict is Verdict.NONE:
             return await self.get_response(request)  # type: ignore[no-any-return]
         refusal = await sync_to_async(_refuse_over)(request) if verdict is Verdict.OVER else None
@@ -97,13 +97,6 @@ def _refuse_over(request: HttpRequest) -> HttpResponse | None:
 def _is_static(path: str) -> bool:
     prefix = settings.STATIC_URL or ""
     return prefix.startswith("/") and len(prefix) > 1 and path.startswith(prefix)
-
-
-def _unavailable() -> HttpResponse:
-    """The database did not answer: refuse this request, and change nothing that the next one needs."""
-    response = HttpResponse(_("Please try again in a moment."), status=503, content_type="text/plain; charset=utf-8")
-    response.headers["Retry-After"] = "5"
-    return guards.sealed(response)
 
 
 def _finish(request: HttpRequest, response: HttpResponseBase, verdict: Verdict) -> HttpResponseBase:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hmac
 from datetime import timedelta
-from functools import partial
 from math import ceil
 from typing import Any, NamedTuple
 
@@ -152,8 +151,11 @@ class ImpersonationSession(Record, Deed):
             if not ended:
                 return False
             Event.objects.record(name, position=position, session=self, code=reason, **self.deed())
-            announce = partial(impersonation_ended.send, ImpersonationSession, request=request, impersonation=self)
-            transaction.on_commit(announce, using=Event.objects.db, robust=True)
+            transaction.on_commit(
+                lambda: impersonation_ended.send(ImpersonationSession, request=request, impersonation=self),
+                using=Event.objects.db,
+                robust=True,
+            )
         return True
 
 

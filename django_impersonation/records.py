@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn, TypeVar
 
 from django.conf import settings
@@ -53,8 +53,12 @@ class ImmutableRecord(TypeError):
 class WriterManager(models.Manager[Row]):
     """Reads from the database that writes: a replica that lags must not keep an ended session alive."""
 
+    @property
+    def db(self) -> str:
+        return self._db or router.db_for_write(self.model)
+
     def get_queryset(self) -> models.QuerySet[Row]:
-        return super().get_queryset().using(router.db_for_write(self.model))
+        return super().get_queryset().using(self.db)
 
 
 class RecordQuerySet(models.QuerySet[Row]):
@@ -63,6 +67,11 @@ class RecordQuerySet(models.QuerySet[Row]):
 
     def delete(self) -> NoReturn:
         raise ImmutableRecord(ImmutableRecord.__doc__)
+
+    def bulk_create(self, objs: Iterable[Row], *args: Any, **kwargs: Any) -> list[Row]:
+        if len(args) > 2 or kwargs.get("update_conflicts"):  # it would write over a row that is there
+            raise ImmutableRecord(ImmutableRecord.__doc__)
+        return super().bulk_create(objs, *args, **kwargs)
 
     def _amend(self, **kwargs: Any) -> int:
         return super().update(**kwargs)
@@ -86,7 +95,7 @@ class Record(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding:
             raise ImmutableRecord(ImmutableRecord.__doc__)
-        super().save(*args, **kwargs)
+        super().save(force_insert=True, using=kwargs.get("using"))
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise ImmutableRecord(ImmutableRecord.__doc__)

@@ -49,7 +49,7 @@ async def aresolve(request: Any) -> Verdict:
         return Verdict.NONE if session_id is None else Verdict.FORGET
     await request.session.aget(sessions.TAG)  # loads the session, so that the judgement finds it in memory
     session = await validity.examined(session_id).afirst()
-    if validity.permissions_are_rows() and validity.users_are_rows():
+    if validity.is_in_memory():
         verdict, ending = _judge(request, session)
     else:
         verdict, ending = await sync_to_async(_judge)(request, session)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from inspect import getattr_static
 from typing import Any
 
 from django.contrib.auth import get_backends, get_user_model
@@ -10,6 +11,7 @@ from django.contrib.auth.backends import BaseBackend, ModelBackend
 from django.contrib.auth.models import PermissionsMixin
 from django.db.models import Exists, OuterRef, QuerySet, Value
 from django.db.models.expressions import Combinable
+from django.db.models.query_utils import DeferredAttribute
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
@@ -55,6 +57,13 @@ def examined(session_id: str) -> QuerySet[ImpersonationSession]:
 def permissions_are_rows() -> bool:
     """Do all permissions come from Django's tables? If not, the impersonator's backends are asked."""
     return issubclass(get_user_model(), PermissionsMixin) and all(_is_stock(type(b)) for b in get_backends())
+
+
+def is_in_memory() -> bool:
+    """Once the statement was executed, can everything be told without another query?"""
+    flags = [getattr_static(get_user_model(), flag, False) for flag in ("is_active", "is_staff", "is_superuser")]
+    computed = any(not isinstance(flag, bool | DeferredAttribute) for flag in flags)
+    return permissions_are_rows() and users_are_rows() and not computed
 
 
 def users_are_rows() -> bool:

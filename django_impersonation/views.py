@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
 from django.db import DatabaseError, connections, transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.middleware.csrf import CsrfViewMiddleware, rotate_token
 from django.urls import get_script_prefix
 from django.utils.translation import gettext as _
@@ -18,7 +18,7 @@ from django.views.decorators.http import require_GET, require_POST, require_safe
 from django_impersonation import flows, sessions
 from django_impersonation.codes import SeeOther
 from django_impersonation.exceptions import ImpersonationDenied, InvalidGrant
-from django_impersonation.guards import page
+from django_impersonation.guards import page, unavailable
 from django_impersonation.models import ImpersonationSession
 
 EndReason = ImpersonationSession.EndReason
@@ -40,14 +40,14 @@ def autocommit(view: View) -> View:
 @sensitive_variables()
 def callback(request: HttpRequest) -> HttpResponse:
     """Exchange the one-time code for a session, and go to a clean address."""
-    codes = request.GET.getlist("code")
-    if "prefetch" in request.headers.get("Sec-Purpose", "") or len(codes) != 1 or not _CODE.fullmatch(codes[0]):
+    code = _take_code(request)
+    if code is None or "prefetch" in request.headers.get("Sec-Purpose", ""):
         return _refused(request, 400, _("This address is not a complete sign-in link."))
     if not hasattr(request, "impersonation"):
         return _refused(request, 403, _("The impersonation middleware is not installed."))
     own = request.session
     try:
-        grant = flows.authenticate_with_code(request, codes[0])
+        grant = flows.authenticate_with_code(request, code)
         if request.impersonation is not None:
             return SeeOther(grant.landing_url)
         impersonation = flows.start(request, grant)
@@ -63,6 +63,14 @@ def callback(request: HttpRequest) -> HttpResponse:
     return response
 
 
+def _take_code(request: HttpRequest) -> str | None:
+    """The code, out of the request: no error report about what follows shall name it."""
+    codes = request.GET.getlist("code")
+    request.GET = QueryDict()
+    request.META["QUERY_STRING"] = ""
+    return codes[0] if len(codes) == 1 and _CODE.fullmatch(codes[0]) else None
+
+
 @login_not_required
 @autocommit
 @csrf_exempt  # checked inside, because a stale form deserves more than a bare 403
@@ -74,7 +82,11 @@ def stop(request: HttpRequest) -> HttpResponse:
         return page(request, "confirm_stop", 403, impersonation=flows.current(request))
     # A script or a frame of the user's pages must not climb into the admin.
     by_script = request.headers.get("Sec-Fetch-Dest", "document") != "document"
-    url = flows.stop(request, sign_out=by_script)
+    try:
+        url = flows.stop(request, sign_out=by_script)
+    except DatabaseError:
+        flows.logger.exception("an impersonation could not be stopped")
+        return unavailable()
     response = page(request, "ended", 200, **_nothing_to_stop()) if url is None else SeeOther(url)
     sessions.unmark(response, return_key=True)
     return response

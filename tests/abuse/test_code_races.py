@@ -104,8 +104,8 @@ def test_a_revocation_between_spending_and_start_prevents_the_session(
     people: Any, sasha: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = sasha.code(people.dave)
-    nothing = ImpersonationSession.objects.none()
-    start_while(monkeypatch, lambda: flows.revoke(nothing, impersonators=[people.sasha]))
+    nothing, codes = ImpersonationSession.objects.none(), AuthorizationCode.objects.filter(impersonator=people.sasha)
+    start_while(monkeypatch, lambda: flows.revoke(nothing, codes=codes))
     assert sasha.redeem(code).status_code == 400
     assert not ImpersonationSession.objects.exists()
 
@@ -113,10 +113,11 @@ def test_a_revocation_between_spending_and_start_prevents_the_session(
 # ABUSE 51
 def test_a_start_that_races_a_revocation_does_not_survive(people: Any, sasha: Browser) -> None:
     mine = ImpersonationSession.objects.filter(impersonator=people.sasha)
+    codes = AuthorizationCode.objects.filter(impersonator=people.sasha)
     for user in (people.carol, people.dave, people.carol, people.dave):
         code = sasha.code(user)
         tab = twin(sasha)
-        response, _ = race(lambda: tab.redeem(code), lambda: flows.revoke(mine, impersonators=[people.sasha]))  # noqa: B023
+        response, _ = race(lambda: tab.redeem(code), lambda: flows.revoke(mine, codes=codes))  # noqa: B023
         assert response.status_code in (303, 400)
         assert live() == 0
         assert not AuthorizationCode.objects.usable().exists()
