@@ -38,6 +38,13 @@ DATABASES = {
 }
 REDIS_URL = "redis://127.0.0.1:6379/15"
 
+# What .ci/run has time for; .ci/full runs everything.
+DATABASE_TESTS = [
+    "tests/test_story.py",
+    *(f"tests/abuse/test_{name}.py" for name in ("code", "code_races", "organizations", "record", "record_stays")),
+]
+CACHE_TESTS = ["tests/test_story.py", "tests/abuse/test_session_return.py", "tests/abuse/test_session_start.py"]
+
 
 def install(session: nox.Session, *packages: str, django: str = NEWEST[1], extra: str = "test") -> None:
     session.install("-e", f".[{extra}]", f"Django~={django}.0", *packages)
@@ -83,19 +90,20 @@ def migrations(session: nox.Session) -> None:
 @nox.session(python=NEWEST[0])
 @nox.parametrize("database", list(DATABASES), ids=list(DATABASES))
 def databases(session: nox.Session, database: str) -> None:
-    """The suite without a browser on a real database server, PG_URL or MARIADB_URL."""
+    """What a database decides, on a real server, PG_URL or MARIADB_URL; `-- tests` for the whole suite."""
     driver, default, variable = DATABASES[database]
     install(session, driver)
     url = os.environ.get(variable) or default
-    session.run("pytest", *workers(session), "-m", "not browser", *session.posargs, env={"DATABASE_URL": url})
+    chosen = session.posargs or DATABASE_TESTS
+    session.run("pytest", *workers(session), "-m", "not browser", *chosen, env={"DATABASE_URL": url})
 
 
 @nox.session(python=NEWEST[0])
 def redis(session: nox.Session) -> None:
-    """The suite without a browser, with REDIS_URL as the cache. One process: tests empty the cache."""
+    """Sessions with REDIS_URL as the cache, in one process: tests empty the cache. `-- tests` for the whole suite."""
     install(session, "redis>=5")
     url = os.environ.get("REDIS_URL") or REDIS_URL
-    session.run("pytest", "-m", "not browser", *session.posargs, env={"CACHE_URL": url})
+    session.run("pytest", "-m", "not browser", *(session.posargs or CACHE_TESTS), env={"CACHE_URL": url})
 
 
 @nox.session(python=NEWEST[0])

@@ -125,6 +125,7 @@ def test_second_factor_of_the_impersonator_is_neither_lent_nor_lost(engine: str,
         sasha.cookies["sessionid"] = session.session_key
         assert sasha.get("/device/").json() == {"user": "sasha@example.com", "verified": True}
         sasha.start(people.dave)
+        assert DEVICE_ID_SESSION_KEY not in sasha.session  # asked first: django-otp takes a stranger's device out
         assert sasha.get("/device/").json() == {"user": "dave@example.com", "verified": False}
         assert asynchronously(sasha, "get", "/aplain/").json() == {"user": "dave@example.com"}
         assert sasha.get("/data/").json() == {}
