@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from django.db import models, transaction
+from django.db import connections, models, transaction
 from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -33,7 +33,14 @@ class ConfigurationManager(WriterManager["Configuration"]):
         """
         row = self.filter(environment=conf.IMPERSONATION_ENVIRONMENT)
         if not row.update(position=F("position") + 1):
-            self.current()
+            # An upsert: after a failed INSERT two first events would wait for each other in MariaDB.
+            targeted = connections[self.db].features.supports_update_conflicts_with_target
+            self.bulk_create(
+                [self.model(environment=conf.IMPERSONATION_ENVIRONMENT)],
+                update_conflicts=True,
+                update_fields=["environment"],
+                unique_fields=["environment"] if targeted else None,
+            )
             row.update(position=F("position") + 1)
         return row.values_list("position", flat=True).get()
 
