@@ -139,7 +139,7 @@ def deny(request: HttpRequest, *, user: Any, refusal: ImpersonationDenied) -> No
         actor = impersonation.impersonator
     logger.warning("denied (%s): %r as %r", refusal.code, actor.pk, getattr(user, "pk", None))
     if actor.is_authenticated:
-        Event.objects.record_denied(code=refusal.code, **Event.describe(impersonator=actor, user=user))
+        Event.objects.record_denied(code=refusal.code[:50], **Event.describe(impersonator=actor, user=user))
         impersonation_denied.send(
             ImpersonationSession, request=request, impersonator=actor, user=user, code=refusal.code
         )
@@ -196,7 +196,7 @@ def _landing_url() -> str:
 def _return_url(user: Any, wanted: str | None) -> str:
     if conf.IMPERSONATION_RETURN_URL is not None:
         return resolve_url(conf.IMPERSONATION_RETURN_URL)
-    if wanted and url_has_allowed_host_and_scheme(wanted, allowed_hosts=None):
+    if wanted and len(wanted) <= 2000 and url_has_allowed_host_and_scheme(wanted, allowed_hosts=None):
         return wanted
     try:
         return reverse(f"admin:{user._meta.app_label}_{user._meta.model_name}_change", args=[quote(user.pk)])

@@ -87,14 +87,19 @@ def tag(request: Any, session: ImpersonationSession, user: Any) -> None:
 
 
 def on_login(sender: Any, request: Any, user: Any, **kwargs: Any) -> None:
-    """Somebody signs in while impersonating: the same user stays tagged, another one ends it."""
+    """Somebody signs in: while impersonating, the same user stays tagged, and another one ends it."""
     session = getattr(request, "impersonation", None)
-    if session is None:
-        return
-    if session.is_for(user):
-        sessions.renew(request, session, request._impersonation_kept)
-    else:
+    left = getattr(request, "_impersonation_left", None)
+    if session is not None and not session.is_for(user):
         on_logout(sender, request, user)
+    elif session is not None:
+        sessions.renew(request, session, request._impersonation_kept)
+    elif left is not None and left.user_id == user.pk:
+        # Logged out and in again within a request: whoever did it never knew the user's password.
+        sessions.renew(request, left, request._impersonation_kept)
+        sessions.set_user(request, AnonymousUser())
+    elif hasattr(request, "session"):
+        sessions.disown(request)
 
 
 def on_logout(sender: Any, request: Any, user: Any, **kwargs: Any) -> None:
@@ -103,6 +108,7 @@ def on_logout(sender: Any, request: Any, user: Any, **kwargs: Any) -> None:
     if session is not None:
         session.end(EndReason.SIGNED_OUT, request=request)
         forget(request)
+        request._impersonation_left = session
 
 
 def _begin(request: Any) -> str | None:
@@ -126,7 +132,7 @@ def _judge(request: Any, session: ImpersonationSession | None) -> tuple[Verdict,
         reason = _mismatch(request, session, marks)
         if reason is None:
             return Verdict.VALID, None
-    if parked and reason is None:
+    if parked and reason is None and sessions.has_parked_key(request, session):
         reason = EndReason.STOPPED
     request._impersonation_over = session
     sessions.set_user(request, AnonymousUser())

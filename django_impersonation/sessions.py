@@ -76,8 +76,14 @@ def is_parked(request: HttpRequest, impersonation: ImpersonationSession) -> bool
         return False
     if impersonation.has_return_key(request.session.session_key):
         return True
-    # Signed cookies have another key each time they are written.
     return impersonation.impersonator is not None and user_key(request) == key_of(impersonation.impersonator)
+
+
+def has_parked_key(request: HttpRequest, impersonation: ImpersonationSession) -> bool:
+    """Is it that very session, and no other one of the impersonator's in another browser?"""
+    # Signed cookies have another key each time they are written.
+    signed = settings.SESSION_ENGINE.endswith("signed_cookies")
+    return signed or impersonation.has_return_key(request.session.session_key)
 
 
 @sensitive_variables()
@@ -113,6 +119,14 @@ def renew(request: HttpRequest, impersonation: ImpersonationSession, kept: dict[
     """Make the session inert, tagged and short again after a ``login()`` for the same user."""
     request.session.update(kept)
     request.session.set_expiry(impersonation.expires_at)
+
+
+def disown(request: HttpRequest) -> None:
+    """A login took over an impersonated session that was lying around: nobody who knew its key shall follow."""
+    if tag(request):
+        del request.session[TAG]
+        request.session.set_expiry(None)
+        request.session.cycle_key()
 
 
 def discard(request: HttpRequest) -> None:

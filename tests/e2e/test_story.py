@@ -131,7 +131,7 @@ def sensitive_pages_refuse(hand: Any, sasha: Page) -> None:
 
 
 def is_refused(page: Page) -> None:
-    expect(page.get_by_role("heading", level=1)).to_have_text("Not available while you are impersonating")
+    expect(page.get_by_role("heading", level=1)).to_have_text("This page is closed to impersonators")
     expect(page.get_by_role("button", name="Stop impersonating")).to_be_visible()
 
 
