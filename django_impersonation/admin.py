@@ -107,13 +107,14 @@ class ImpersonationSessionAdmin(ReadOnlyAdmin):
         return session.status_label
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("django_impersonation.revoke_impersonationsession")
+        allowed = request.user.has_perm("django_impersonation.revoke_impersonationsession")
+        return allowed and flows.current(request) is None
 
     @admin.action(description=gettext_lazy("Revoke selected sessions"), permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: Any) -> None:
         live = list(queryset.live())
         flows.revoke(queryset, request=request)
-        revoked = queryset.filter(pk__in=[session.pk for session in live], end_reason="revoked")
+        revoked = ImpersonationSession.objects.filter(pk__in=[session.pk for session in live], end_reason="revoked")
         for session in revoked:
             self.log_change(request, session, _("Revoked."))
         count = len(revoked)
@@ -210,4 +211,5 @@ class ConfigurationAdmin(ReadOnlyAdmin):
 
 
 def _may_configure(request: HttpRequest) -> bool:
-    return request.user.has_perm("django_impersonation.configure_impersonation")
+    # Not for an impersonator either: the record would name the wrong person.
+    return request.user.has_perm("django_impersonation.configure_impersonation") and flows.current(request) is None

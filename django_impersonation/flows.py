@@ -130,6 +130,7 @@ def revoke(found: Any, *, codes: Any = None, request: HttpRequest | None = None)
     """End these sessions, void these codes and those of the people who began the sessions; returns how many ended."""
     with transaction.atomic(using=Event.objects.db):
         Configuration.objects.advance()
+        found = found.filter(ended_at=None)
         people = {session.impersonator_id for session in found} - {None}
         AuthorizationCode.objects.filter(impersonator__in=people).void()
         if codes is not None:

@@ -56,8 +56,8 @@ class ImpersonateForm(forms.Form):
             if len(sent) > 1:
                 raise ImpersonationDenied(str(_("Choose one of the user's organizations.")), "duplicate")
             if any(sent) and "organization" not in self.errors:
-                codes.choose_organization(self.user, sent[0])
-                data["organization"] = sent[0]
+                data["organization"] = sent[0].strip()
+                codes.choose_organization(self.user, data["organization"])
         except ImpersonationDenied as refusal:
             field = "organization" if "organization" in self.fields else None
             self.add_error(field, ValidationError(str(refusal), refusal.code))

@@ -6,7 +6,7 @@ from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.urls import reverse
@@ -43,7 +43,7 @@ class ImpersonationMiddleware:
             return self._acall(request)
         try:
             verdict = flows.resolve(request)
-        except DatabaseError:
+        except (DatabaseError, InterfaceError):
             logger.exception("an impersonated request could not be checked")
             return guards.unavailable()
         if verdict is Verdict.NONE:
@@ -54,7 +54,7 @@ class ImpersonationMiddleware:
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
         try:
             verdict = await flows.aresolve(request)
-        except DatabaseError:
+        except (DatabaseError, InterfaceError):
             logger.exception("an impersonated request could not be checked")
             return guards.unavailable()
         if verdict is Verdict.NONE:

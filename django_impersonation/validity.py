@@ -56,7 +56,8 @@ def examined(session_id: str) -> QuerySet[ImpersonationSession]:
 
 def permissions_are_rows() -> bool:
     """Do all permissions come from Django's tables? If not, the impersonator's backends are asked."""
-    return issubclass(get_user_model(), PermissionsMixin) and all(_is_stock(type(b)) for b in get_backends())
+    stock = getattr(get_user_model(), "has_perm", None) is PermissionsMixin.has_perm
+    return stock and all(_is_stock(type(b)) for b in get_backends())
 
 
 def is_in_memory() -> bool:
@@ -69,7 +70,9 @@ def is_in_memory() -> bool:
 def users_are_rows() -> bool:
     """Does a signed-in user come from the user table as it stands, by no ``get_user`` of a project's backend?"""
     return all(
-        getattr(type(b), "get_user", None) in (ModelBackend.get_user, BaseBackend.get_user) for b in get_backends()
+        getattr(type(b), "get_user", None) in (ModelBackend.get_user, BaseBackend.get_user)
+        and getattr(type(b), "user_can_authenticate", None) in (None, ModelBackend.user_can_authenticate)
+        for b in get_backends()
     )
 
 
@@ -99,10 +102,10 @@ def fault(session: Any) -> str | None:
 def load_user(session: ImpersonationSession) -> Any:
     """The user as this project's backends know them; None if none of them does. Stock ones cost no query."""
     for backend in get_backends():
-        if type(backend).get_user is ModelBackend.get_user:
+        if getattr(type(backend), "get_user", None) is ModelBackend.get_user:
             user = session.user if backend.user_can_authenticate(session.user) else None  # type: ignore[attr-defined]
         else:
-            user = backend.get_user(session.user_id)
+            user = backend.get_user(session.user_id) if hasattr(backend, "get_user") else None
         if user is not None:
             return user if user.pk == session.user_id else None
     return None

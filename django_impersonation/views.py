@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
-from django.db import DatabaseError, connections, transaction
+from django.db import DatabaseError, InterfaceError, connections, transaction
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.middleware.csrf import CsrfViewMiddleware, rotate_token
 from django.urls import get_script_prefix
@@ -55,7 +55,7 @@ def callback(request: HttpRequest) -> HttpResponse:
         return _refused(request, 400, str(error))
     except ImpersonationDenied as error:
         return _refused(request, 403, str(error))
-    except DatabaseError:
+    except (DatabaseError, InterfaceError):
         flows.logger.exception("a code could not be redeemed")
         return _refused(request, 400, str(flows.invalid_grant()))
     response = SeeOther(grant.landing_url)
@@ -84,7 +84,7 @@ def stop(request: HttpRequest) -> HttpResponse:
     by_script = request.headers.get("Sec-Fetch-Dest", "document") != "document"
     try:
         url = flows.stop(request, sign_out=by_script)
-    except DatabaseError:
+    except (DatabaseError, InterfaceError):
         flows.logger.exception("an impersonation could not be stopped")
         return unavailable()
     response = page(request, "ended", 200, **_nothing_to_stop()) if url is None else SeeOther(url)
@@ -103,11 +103,14 @@ def ended(request: HttpRequest) -> HttpResponse:
         return page(request, "ended", 200, **_nothing_to_stop())
     explanation = str(_WHY[EndReason(impersonation.end_reason)]) if impersonation.end_reason else ""
     can_return = impersonation.end_reason != EndReason.SIGNED_OUT
+    # An id in a cookie proves nothing: only the browser of the session is told whose it was.
+    named = bool(sessions.tag(request)) or sessions.is_parked(request, impersonation)
     told = _is_navigation(request)
     if told:
         sessions.discard(request)
         rotate_token(request)  # a form of the user's pages must not be sent as anybody else
-    response = page(request, "ended", 200, impersonation=impersonation, explanation=explanation, can_return=can_return)
+    context = {"impersonation": impersonation, "named": named, "explanation": explanation, "can_return": can_return}
+    response = page(request, "ended", 200, **context)
     if told:
         sessions.unmark(response, return_key=False)
         sessions.forget_messages(response)

@@ -7,6 +7,7 @@ from typing import Any
 
 import django
 import pytest
+from django.contrib import admin
 from django.core.signals import got_request_exception
 from django.db import connection
 from django.views.debug import ExceptionReporter
@@ -132,6 +133,8 @@ def test_second_factor_of_the_impersonator_is_neither_lent_nor_lost(engine: str,
         sasha.stop()
         assert sasha.get("/device/").json() == {"user": "sasha@example.com", "verified": True}
     finally:
+        if admin.site.is_registered(StaticDevice):  # by its own admin module, which nothing else imports
+            admin.site.unregister(StaticDevice)
         with connection.schema_editor() as editor:
             editor.delete_model(StaticToken)
             editor.delete_model(StaticDevice)

@@ -55,3 +55,14 @@ def test_a_login_into_an_abandoned_session_is_not_shared(engine: str, people: An
     thief = Browser()
     thief.cookies["sessionid"] = known
     assert thief.who()["user"] == "AnonymousUser"
+
+
+# ABUSE 22
+def test_a_marker_alone_learns_no_name(engine: str, people: Any) -> None:
+    session = Browser(people.sasha).start(people.dave)
+    session.end("revoked")
+    curious = Browser()
+    curious.cookies[sessions.MARKER] = session.pk
+    html = curious.get("/impersonation/ended/").content.decode()
+    assert "The impersonation is over" in html
+    assert "dave@example.com" not in html

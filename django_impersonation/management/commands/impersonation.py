@@ -86,7 +86,7 @@ class Command(BaseCommand):
             # By the address on record too: the account may be gone, or have another one now.
             theirs = Q((f"{role}_email__iexact", email)) | Q((f"{role}__in", people))
             found, codes = found.filter(theirs), codes.filter(theirs)
-            if not email or not (found or people):
+            if not email or not (found or people or codes):
                 raise CommandError(f"Nobody has the e-mail address {email}.")
         count = flows.revoke(found.filter(ended_at=None), codes=codes)
         self.stdout.write(f"Sessions ended: {count}")
