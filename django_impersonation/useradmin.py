@@ -138,7 +138,6 @@ class ImpersonationAdminMixin(ModelAdmin):
             "form": form,
             "denial": "" if denial is None else str(denial),
             "session_minutes": ceil(conf.IMPERSONATION_SESSION_LIFETIME / timedelta(minutes=1)),
-            "media": self.media,
         }
         request.current_app = self.admin_site.name
         template = "admin/django_impersonation/impersonate.html"
