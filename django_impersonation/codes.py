@@ -6,35 +6,26 @@ import logging
 import secrets
 from typing import Any
 
-from django.conf import settings
-from django.contrib.admin.utils import quote
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
-from django.shortcuts import resolve_url
-from django.urls import NoReverseMatch, get_script_prefix, reverse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.urls import reverse
 from django.utils import timezone
-from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
-from django_impersonation import policy
+from django_impersonation import addresses, policy
+from django_impersonation.addresses import SeeOther
 from django_impersonation.conf import conf
 from django_impersonation.exceptions import ImpersonationDenied, InvalidGrant
 from django_impersonation.models import AuthorizationCode, Configuration, Event, ImpersonationSession
 from django_impersonation.organizations import Organization, organization_for, organizations_for
-from django_impersonation.records import digest
+from django_impersonation.records import auth_hashes, digest
 from django_impersonation.signals import impersonation_denied
 
 logger = logging.getLogger("django_impersonation")
 
-
-class SeeOther(HttpResponseRedirect):
-    """Follow with GET, tell nobody where from (the address may hold a code), keep no copy."""
-
-    status_code = 303
-
-    def __init__(self, url: str) -> None:
-        super().__init__(url, headers={"Referrer-Policy": "no-referrer", "Cache-Control": "private, no-store"})
+# In the impersonator's own session: the code that the client's sign-in route will ask for.
+PENDING = "_impersonation_pending"
 
 
 def check(request: HttpRequest, *, user: Any, organization: Organization | None = None) -> None:
@@ -74,6 +65,10 @@ def authorize(
         reason = policy.clean_reason(reason)
     except ImpersonationDenied as refusal:
         return refusal
+    try:
+        client = _client()
+    except ImpersonationDenied as refusal:
+        return refusal
     code = secrets.token_urlsafe(32)
     deed = AuthorizationCode.describe(impersonator=request.user, user=user, organization=chosen, reason=reason)
     now = timezone.now()
@@ -84,11 +79,17 @@ def authorize(
             digest=digest(code),
             created_at=now,
             expires_at=now + conf.IMPERSONATION_CODE_LIFETIME,
-            landing_url=_landing_url(),
-            return_url=_return_url(user, return_url),
+            landing_url=addresses.landing_url(),
+            return_url=addresses.return_url(user, return_url),
+            impersonator_hash_digest=digest(next(auth_hashes(request.user))),
+            **client,
             **deed,
         )
-    return SeeOther(f"{reverse('django_impersonation:callback')}?{urlencode({'code': code})}")
+    if client.get("pending"):
+        request.session[PENDING] = code
+        return SeeOther(str(conf.IMPERSONATION_INITIATE_LOGIN_URL), registered=True)
+    callback = client.get("redirect_uri") or reverse("django_impersonation:callback")
+    return SeeOther(addresses.with_query(callback, code=code), registered=True)
 
 
 @sensitive_variables()
@@ -113,9 +114,10 @@ def authenticate_with_code(request: HttpRequest, code: str) -> AuthorizationCode
     signed_in = request.user.is_authenticated  # asked first: Django may give the session another key
     key = request.session.session_key
     spender = digest(key) if key and signed_in else ""
-    usable = codes.usable().filter(impersonator=request.user.pk) if spender else codes.none()
+    mine = codes.usable().filter(impersonator=request.user.pk, client_id="")
+    usable = mine if spender else codes.none()
     if not usable.update(used_at=timezone.now(), spent_from=spender):
-        raise _rejected(request, codes.first(), spender)
+        raise rejected(request, codes.first(), spender)
     grant: AuthorizationCode = codes.select_related("user").get()
     try:
         if grant.user is None:
@@ -131,12 +133,13 @@ def authenticate_with_code(request: HttpRequest, code: str) -> AuthorizationCode
     return grant
 
 
-def deny(request: HttpRequest, *, user: Any, refusal: ImpersonationDenied) -> None:
+def deny(request: HttpRequest, *, user: Any, refusal: ImpersonationDenied, actor: Any = None) -> None:
     """Put a refused attempt on record, under the name of who is really acting. Nobody's attempts are only logged."""
     impersonation = getattr(request, "impersonation", None)
-    actor: Any = request.user
-    if impersonation is not None and impersonation.is_for(actor):
-        actor = impersonation.impersonator
+    if actor is None:
+        actor = request.user
+        if impersonation is not None and impersonation.is_for(actor):
+            actor = impersonation.impersonator
     logger.warning("denied (%s): %r as %r", refusal.code, actor.pk, getattr(user, "pk", None))
     if actor.is_authenticated:
         Event.objects.record_denied(code=refusal.code[:50], **Event.describe(impersonator=actor, user=user))
@@ -164,13 +167,15 @@ def invalid_grant() -> InvalidGrant:
     )
 
 
-def _rejected(request: HttpRequest, grant: AuthorizationCode | None, spender: str) -> InvalidGrant:
+def rejected(
+    request: HttpRequest, grant: AuthorizationCode | None, spender: str, *, actor: Any = None
+) -> InvalidGrant:
     """Put the rejection of a code on record."""
     if grant is None:
         logger.warning("an unknown authorization code was rejected")
         return invalid_grant()
     _end_if_replayed(request, grant, spender)
-    deny(request, user=grant.user, refusal=ImpersonationDenied("", "invalid_code"))
+    deny(request, user=grant.user, refusal=ImpersonationDenied("", "invalid_code"), actor=actor)
     return invalid_grant()
 
 
@@ -185,20 +190,13 @@ def _end_if_replayed(request: HttpRequest, grant: AuthorizationCode | None, spen
         grant.session.end(ImpersonationSession.EndReason.REPLAYED, request=request)
 
 
-def _landing_url() -> str:
-    if conf.IMPERSONATION_LANDING_URL is not None:
-        return resolve_url(conf.IMPERSONATION_LANDING_URL)
-    # Not Django's default for it: few projects have a page at /accounts/profile/.
-    chosen = settings.is_overridden("LOGIN_REDIRECT_URL")  # type: ignore[misc]
-    return resolve_url(settings.LOGIN_REDIRECT_URL) if chosen else get_script_prefix()
-
-
-def _return_url(user: Any, wanted: str | None) -> str:
-    if conf.IMPERSONATION_RETURN_URL is not None:
-        return resolve_url(conf.IMPERSONATION_RETURN_URL)
-    if wanted and len(wanted) <= 2000 and url_has_allowed_host_and_scheme(wanted, allowed_hosts=None):
-        return wanted
-    try:
-        return reverse(f"admin:{user._meta.app_label}_{user._meta.model_name}_change", args=[quote(user.pk)])
-    except NoReverseMatch:
-        return get_script_prefix()
+def _client() -> dict[str, Any]:
+    """Whom the code is for, as fields of it: none for a browser of this site. Raises ``ImpersonationDenied``."""
+    redirect_uri = conf.IMPERSONATION_CALLBACK_URL
+    if redirect_uri is None:
+        return {}
+    if redirect_uri not in conf.IMPERSONATION_REDIRECT_URIS or not conf.IMPERSONATION_CLIENT_ID:
+        sentence = _("IMPERSONATION_CALLBACK_URL is not one of IMPERSONATION_REDIRECT_URIS, or there is no client.")
+        raise ImpersonationDenied(sentence, "misconfigured")
+    pending = conf.IMPERSONATION_INITIATE_LOGIN_URL is not None
+    return {"client_id": conf.IMPERSONATION_CLIENT_ID, "redirect_uri": redirect_uri, "pending": pending}

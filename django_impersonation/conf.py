@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -8,6 +9,7 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 DEFAULT_POLICY = "django_impersonation.policy.contained"
+_PEM = re.compile(r"-----BEGIN [A-Z ]+-----.+?-----END [A-Z ]+-----", re.DOTALL)
 
 
 class Settings:
@@ -41,6 +43,11 @@ class Settings:
         return min(lifetime, timedelta(minutes=10))
 
     @property
+    def IMPERSONATION_CALLBACK_URL(self) -> str | None:
+        """None: our own callback, for browsers of this site. Else a registered address, for the API's client."""
+        return getattr(settings, "IMPERSONATION_CALLBACK_URL", None)
+
+    @property
     def IMPERSONATION_LANDING_URL(self) -> str | None:
         return getattr(settings, "IMPERSONATION_LANDING_URL", None)
 
@@ -66,6 +73,50 @@ class Settings:
     @property
     def IMPERSONATION_BLOCKED_VIEWS(self) -> Sequence[str]:
         return tuple(getattr(settings, "IMPERSONATION_BLOCKED_VIEWS", ()))
+
+    @property
+    def IMPERSONATION_CLIENT_ID(self) -> str:
+        return str(getattr(settings, "IMPERSONATION_CLIENT_ID", ""))
+
+    @property
+    def IMPERSONATION_PUBLIC_CLIENT(self) -> bool:
+        """May the client do without a secret (RFC 6749 section 2.1)? Then every code needs PKCE."""
+        return getattr(settings, "IMPERSONATION_PUBLIC_CLIENT", False) is True
+
+    @property
+    def IMPERSONATION_API_KEY(self) -> str:
+        """The client's secret, and the key to every endpoint."""
+        return str(getattr(settings, "IMPERSONATION_API_KEY", ""))
+
+    @property
+    def IMPERSONATION_EVENTS_KEY(self) -> str:
+        """A key to the events alone."""
+        return str(getattr(settings, "IMPERSONATION_EVENTS_KEY", ""))
+
+    @property
+    def IMPERSONATION_JWT_SIGNING_KEY(self) -> Sequence[str]:
+        """RSA private keys in PEM: the first signs, all are published. A line break may be written as ``\\n``."""
+        value = getattr(settings, "IMPERSONATION_JWT_SIGNING_KEY", ())
+        text = value if isinstance(value, str) else "\n".join(map(str, value))
+        return tuple(_PEM.findall(text.replace("\\n", "\n")))
+
+    @property
+    def IMPERSONATION_JWT_ISSUER(self) -> str:
+        return str(getattr(settings, "IMPERSONATION_JWT_ISSUER", ""))
+
+    @property
+    def IMPERSONATION_REDIRECT_URIS(self) -> Sequence[str]:
+        return tuple(getattr(settings, "IMPERSONATION_REDIRECT_URIS", ()))
+
+    @property
+    def IMPERSONATION_SIGN_OUT_URIS(self) -> Sequence[str]:
+        """Where a client's logout may lead; the first is the default."""
+        return tuple(getattr(settings, "IMPERSONATION_SIGN_OUT_URIS", ()))
+
+    @property
+    def IMPERSONATION_INITIATE_LOGIN_URL(self) -> str | None:
+        """The client's sign-in route. None: the code goes to the callback directly."""
+        return getattr(settings, "IMPERSONATION_INITIATE_LOGIN_URL", None)
 
 
 def _duration(value: object) -> timedelta:

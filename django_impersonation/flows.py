@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import secrets
 from datetime import timedelta
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.http import HttpRequest
-from django.shortcuts import resolve_url
-from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
 from django_impersonation import resolution, sessions
+from django_impersonation.addresses import login_url
 from django_impersonation.codes import authenticate_with_code, authorize, check, deny, invalid_grant
 from django_impersonation.conf import conf
 from django_impersonation.exceptions import ImpersonationDenied
+from django_impersonation.grants import create_session
 from django_impersonation.models import AuthorizationCode, Configuration, Event, ImpersonationSession
-from django_impersonation.records import auth_hashes, digest
+from django_impersonation.records import digest
 from django_impersonation.resolution import aresolve, current, forget, over, resolve
 from django_impersonation.signals import impersonation_started
 
@@ -34,6 +32,7 @@ __all__ = [
     "current",
     "deny",
     "invalid_grant",
+    "login_url",
     "over",
     "resolve",
     "revoke",
@@ -57,7 +56,13 @@ def start(request: HttpRequest, grant: AuthorizationCode) -> ImpersonationSessio
         if own.modified:  # what this request has put into it is the impersonator's
             own.save()
         with transaction.atomic(using=Event.objects.db):
-            impersonation = _create_session(request, grant, secret)
+            impersonation = create_session(
+                request,
+                grant,
+                impersonator=impersonator,
+                secret_digest=digest(secret),
+                return_key_digest=digest(own.session_key or ""),
+            )
             sessions.begin(request, impersonation, grant.user, secret)
     except Exception as error:  # whatever happened: the code is spent, and a client that retries won't be helped
         request.session = own
@@ -138,41 +143,6 @@ def revoke(found: Any, *, codes: Any = None, request: HttpRequest | None = None)
         return int(found.end(ImpersonationSession.EndReason.REVOKED, request=request))
 
 
-def login_url() -> str:
-    """Where the impersonator signs in again."""
-    try:
-        return reverse("admin:login")
-    except NoReverseMatch:
-        return resolve_url(settings.LOGIN_URL)
-
-
-def _create_session(request: HttpRequest, grant: AuthorizationCode, secret: str) -> ImpersonationSession:
-    position = Configuration.objects.advance()
-    if not Configuration.objects.enabled():
-        raise ImpersonationDenied(_("Impersonation is switched off for this environment."), "disabled")
-    now = timezone.now()
-    session: ImpersonationSession = ImpersonationSession.objects.create(
-        created_at=now,
-        expires_at=now + conf.IMPERSONATION_SESSION_LIFETIME,
-        ip_address=_ip_address(request),
-        user_agent=request.headers.get("User-Agent", "")[:255].replace("\x00", ""),
-        return_url=grant.return_url,
-        secret_digest=digest(secret),
-        return_key_digest=digest(request.session.session_key or ""),
-        impersonator_hash_digest=digest(next(auth_hashes(request.user))),
-        user_hash_digest=digest(next(auth_hashes(grant.user))),
-        impersonator_is_superuser=getattr(request.user, "is_superuser", False),
-        user_is_staff=getattr(grant.user, "is_staff", False),
-        user_is_superuser=getattr(grant.user, "is_superuser", False),
-        **grant.deed(),
-    )
-    unspoiled = AuthorizationCode.objects.filter(pk=grant.pk, replayed_at=None, voided_at=None)
-    if not unspoiled.update(session=session):
-        raise ImpersonationDenied("", "invalid_code")
-    Event.objects.record(Event.Name.SESSION_CREATED, position=position, session=session, **grant.deed())
-    return session
-
-
 def _parked_beside(request: HttpRequest, key: str | None) -> ImpersonationSession | None:
     """The session beside which the browser's own one was parked; until an hour after its end."""
     if not key:
@@ -185,11 +155,3 @@ def _parked_beside(request: HttpRequest, key: str | None) -> ImpersonationSessio
         return_key_digest=digest(key), expires_at__gt=since
     ).first()
     return found
-
-
-def _ip_address(request: HttpRequest) -> str | None:
-    """REMOTE_ADDR only: what a client says of itself in other headers is no evidence."""
-    try:
-        return str(ipaddress.ip_address(request.META.get("REMOTE_ADDR", "").partition("%")[0]))
-    except ValueError:
-        return None

@@ -57,11 +57,34 @@ def is_blocked(match: ResolverMatch) -> bool:
 def refuse(request: HttpRequest) -> HttpResponse:
     """Put the refused attempt on record and say so, with a way out."""
     impersonation: ImpersonationSession = request.impersonation  # type: ignore[attr-defined]
-    sentence = _("This page is not available while you are impersonating a user.")
-    flows.deny(request, user=impersonation.user, refusal=ImpersonationDenied(sentence, "blocked_view"))
+    refusal = _forbidden()
+    flows.deny(request, user=impersonation.user, refusal=refusal)
     if wants_json(request):
-        return sealed(JsonResponse({"error": "impersonation_forbidden", "error_description": sentence}, status=403))
+        body = {"error": "impersonation_forbidden", "error_description": str(refusal)}
+        return sealed(JsonResponse(body, status=403))
     return page(request, "forbidden", 403, impersonation=impersonation)
+
+
+def _forbidden() -> ImpersonationDenied:
+    sentence = _("This page is not available while you are impersonating a user.")
+    return ImpersonationDenied(sentence, "blocked_view")
+
+
+def note_refusal(request: Any) -> None:
+    """Let ``record_refusal`` know, from within a transaction that is about to be rolled back."""
+    request._impersonation_refused = True
+
+
+def was_refused(request: Any) -> bool:
+    return getattr(request, "_impersonation_refused", False)
+
+
+def record_refusal(request: Any) -> None:
+    """Put on record what ``note_refusal`` has noted, outside of the view's transaction."""
+    if was_refused(request):
+        request._impersonation_refused = False
+        impersonation = request.impersonation
+        flows.deny(request, user=impersonation.user, refusal=_forbidden(), actor=impersonation.impersonator)
 
 
 def page(request: HttpRequest, name: str, status: int, **context: Any) -> HttpResponse:
@@ -110,6 +133,7 @@ def wants_json(request: HttpRequest) -> bool:
     accept = request.headers.get("Accept", "")
     return (
         request.headers.get("Sec-Fetch-Dest") == "empty"
+        or "Authorization" in request.headers
         or "HX-Request" in request.headers
         or ("application/json" in accept and "text/html" not in accept)
     )

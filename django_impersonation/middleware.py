@@ -14,7 +14,7 @@ from django.utils.cache import patch_cache_control, patch_vary_headers
 from django.utils.translation import gettext as _
 
 from django_impersonation import flows, guards, sessions
-from django_impersonation.codes import SeeOther
+from django_impersonation.addresses import SeeOther
 from django_impersonation.resolution import Verdict
 
 logger = logging.getLogger("django_impersonation")
@@ -49,7 +49,9 @@ class ImpersonationMiddleware:
         if verdict is Verdict.NONE:
             return self.get_response(request)  # type: ignore[no-any-return]
         refusal = _refuse_over(request) if verdict is Verdict.OVER else None
-        return _finish(request, refusal or self.get_response(request), verdict)
+        response = refusal or self.get_response(request)
+        guards.record_refusal(request)
+        return _finish(request, response, verdict)
 
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
         try:
@@ -60,7 +62,10 @@ class ImpersonationMiddleware:
         if verdict is Verdict.NONE:
             return await self.get_response(request)  # type: ignore[no-any-return]
         refusal = await sync_to_async(_refuse_over)(request) if verdict is Verdict.OVER else None
-        return _finish(request, refusal or await self.get_response(request), verdict)
+        response = refusal or await self.get_response(request)
+        if guards.was_refused(request):
+            await sync_to_async(guards.record_refusal)(request)
+        return _finish(request, response, verdict)
 
 
 def _refuse_blocked(request: Any, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import hmac
 from datetime import timedelta
 from math import ceil
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import models, transaction
@@ -12,18 +12,13 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
+from django_impersonation.credentials import AuthorizationCode, RefreshToken
 from django_impersonation.events import Configuration, Event
+from django_impersonation.impersonator import Impersonator
 from django_impersonation.records import Deed, Record, RecordQuerySet, WriterManager, digest, new_id
 from django_impersonation.signals import impersonation_ended
 
-__all__ = ["AuthorizationCode", "Configuration", "Event", "ImpersonationSession", "Impersonator"]
-
-
-class Impersonator(NamedTuple):
-    """``request.impersonator``: who is really acting, and why."""
-
-    email: str
-    reason: str
+__all__ = ["AuthorizationCode", "Configuration", "Event", "ImpersonationSession", "Impersonator", "RefreshToken"]
 
 
 class SessionQuerySet(RecordQuerySet["ImpersonationSession"]):
@@ -79,8 +74,11 @@ class ImpersonationSession(Record, Deed):
     ip_address = models.GenericIPAddressField(_("IP address"), null=True)
     user_agent = models.CharField(_("browser"), max_length=255, blank=True)
     return_url = models.CharField(max_length=2000, blank=True, editable=False)
+    client_id = models.CharField(
+        _("client"), max_length=255, blank=True, help_text=_("Empty for a browser of this site.")
+    )
     # Digests only: what a reader of this table learns opens nothing.
-    secret_digest = models.CharField(max_length=64, editable=False)
+    secret_digest = models.CharField(max_length=64, blank=True, editable=False)
     return_key_digest = models.CharField(max_length=64, blank=True, db_index=True, editable=False)
     impersonator_hash_digest = models.CharField(max_length=64, editable=False)
     user_hash_digest = models.CharField(max_length=64, editable=False)
@@ -157,39 +155,3 @@ class ImpersonationSession(Record, Deed):
                 robust=True,
             )
         return True
-
-
-class CodeQuerySet(models.QuerySet["AuthorizationCode"]):
-    def usable(self) -> CodeQuerySet:
-        return self.filter(used_at=None, voided_at=None, expires_at__gt=timezone.now())
-
-    def void(self) -> int:
-        """No session starts from these any more, also where one is starting now; returns how many there were."""
-        return self.filter(session=None, voided_at=None).update(voided_at=timezone.now())
-
-
-class CodeManager(WriterManager["AuthorizationCode"].from_queryset(CodeQuerySet)):  # type: ignore[misc]
-    pass
-
-
-class AuthorizationCode(Deed):
-    """A one-time code, 60 seconds old at most; the code itself is never stored."""
-
-    digest = models.CharField(max_length=64, unique=True)
-    created_at = models.DateTimeField(default=timezone.now)
-    expires_at = models.DateTimeField(db_index=True)
-    used_at = models.DateTimeField(null=True)
-    voided_at = models.DateTimeField(null=True)
-    spent_from = models.CharField(max_length=64, blank=True)
-    replayed_at = models.DateTimeField(null=True)
-    session = models.ForeignKey(ImpersonationSession, models.CASCADE, null=True, related_name="+")
-    landing_url = models.CharField(max_length=2000)
-    return_url = models.CharField(max_length=2000, blank=True)
-
-    objects = CodeManager()
-
-    class Meta:
-        default_permissions = ()
-
-    def __str__(self) -> str:
-        return f"code {self.pk}"

@@ -6,10 +6,12 @@ import hashlib
 import secrets
 import time
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from typing import Any, NoReturn, TypeVar
 
 from django.conf import settings
 from django.db import models, router
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from django_impersonation.organizations import Organization
@@ -29,6 +31,11 @@ def new_id(prefix: str) -> str:
 def digest(secret: str) -> str:
     """What the database keeps of a secret: SHA-256 in hex, enough for 256 random bits."""
     return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
+
+
+def utc(moment: datetime) -> datetime:
+    """The moment in UTC, also where ``USE_TZ`` is off."""
+    return (moment if timezone.is_aware(moment) else timezone.make_aware(moment)).astimezone(UTC)
 
 
 def auth_hashes(user: Any) -> Iterator[str]:

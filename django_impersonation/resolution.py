@@ -83,7 +83,8 @@ def tag(request: Any, session: ImpersonationSession, user: Any) -> None:
     """From here on the request is the user's, and says so."""
     sessions.set_user(request, user)
     request.impersonation, request.impersonator = session, session.by
-    request._impersonation_kept = sessions.keep(request)
+    # A client's session lives in no browser: there is nothing to put back after a login.
+    request._impersonation_kept = None if session.client_id else sessions.keep(request)
 
 
 def on_login(sender: Any, request: Any, user: Any, **kwargs: Any) -> None:

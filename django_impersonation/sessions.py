@@ -115,8 +115,14 @@ def keep(request: HttpRequest) -> dict[str, Any]:
     return {key: request.session.get(key) for key in (SESSION_KEY, HASH_SESSION_KEY, BACKEND_SESSION_KEY, TAG)}
 
 
-def renew(request: HttpRequest, impersonation: ImpersonationSession, kept: dict[str, Any]) -> None:
-    """Make the session inert, tagged and short again after a ``login()`` for the same user."""
+def renew(request: HttpRequest, impersonation: ImpersonationSession, kept: dict[str, Any] | None) -> None:
+    """Make the session inert, tagged and short again after a ``login()`` for the same user.
+
+    A client's impersonation has none (``kept`` is None): no login within it shall leave one.
+    """
+    if kept is None:
+        request.session.flush()
+        return
     request.session.update(kept)
     request.session.set_expiry(impersonation.expires_at)
 

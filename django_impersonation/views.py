@@ -16,7 +16,7 @@ from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from django_impersonation import flows, sessions
-from django_impersonation.codes import SeeOther
+from django_impersonation.addresses import SeeOther
 from django_impersonation.exceptions import ImpersonationDenied, InvalidGrant
 from django_impersonation.guards import page, unavailable
 from django_impersonation.models import ImpersonationSession

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from tempfile import mkstemp
 
 import environ
 from django.core.management.utils import get_random_secret_key
+
+from django_impersonation.keys import new_api_key, new_signing_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -16,17 +20,22 @@ if (BASE_DIR / ".env").is_file():
     env.read_env(BASE_DIR / ".env")
 
 
-def stored_secret_key(path: Path) -> str:
-    """The key in this file, which is made on the first run and readable by its owner only."""
-    with suppress(FileExistsError):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+def stored_secret(name: str, make: Callable[[], str]) -> str:
+    """The secret in this file, which is made on the first run and readable by its owner only."""
+    path = BASE_DIR / name
+    if not path.exists():
+        # First whole, then under its name: another process may start at the same time.
+        descriptor, temporary = mkstemp(dir=BASE_DIR, prefix=name)
         with os.fdopen(descriptor, "w") as file:
-            file.write(get_random_secret_key())
+            file.write(make())
+        with suppress(FileExistsError):
+            os.link(temporary, path)
+        Path(temporary).unlink()
     return path.read_text()
 
 
 DEBUG = env.bool("DEBUG", default=True)
-SECRET_KEY = env.str("SECRET_KEY", default="") or stored_secret_key(BASE_DIR / ".secret_key")
+SECRET_KEY = env.str("SECRET_KEY", default="") or stored_secret(".secret_key", get_random_secret_key)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 
 INSTALLED_APPS = [
@@ -51,6 +60,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django_impersonation.middleware.ImpersonationMiddleware",  # directly after AuthenticationMiddleware
+    "django_impersonation.api.middleware.ImpersonationTokenMiddleware",  # and this one after it, for the API
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -109,6 +119,15 @@ ABSOLUTE_URL_OVERRIDES = {f"organizations.{model}": lambda row: "/" for model in
 # django_impersonation: the shop tells it where organizations come from; for the rest its own defaults hold.
 # Each setting below can be given in the environment under its own name; absent or empty means "default".
 IMPERSONATION_ORGANIZATIONS = "django_impersonation.organizations.django_organizations"
+# Its API, for a front end on another host. A real project has these keys in its environment only.
+IMPERSONATION_CLIENT_ID = "client_demo"
+IMPERSONATION_API_KEY = env.str("IMPERSONATION_API_KEY", default="") or stored_secret(".api_key", new_api_key)
+IMPERSONATION_JWT_SIGNING_KEY = env.str("IMPERSONATION_JWT_SIGNING_KEY", default="") or stored_secret(
+    ".jwt_signing_key", new_signing_key
+)
+IMPERSONATION_JWT_ISSUER = "http://127.0.0.1:8000"
+IMPERSONATION_REDIRECT_URIS = ["http://localhost:3000/callback"]
+IMPERSONATION_SIGN_OUT_URIS = ["http://localhost:3000"]
 
 FROM_ENVIRONMENT = {
     "IMPERSONATION_ENVIRONMENT": env.str,
@@ -116,12 +135,20 @@ FROM_ENVIRONMENT = {
     "IMPERSONATION_REASON_REQUIRED": env.bool,
     "IMPERSONATION_SESSION_LIFETIME": env.int,  # seconds
     "IMPERSONATION_CODE_LIFETIME": env.int,  # seconds
+    "IMPERSONATION_CALLBACK_URL": env.str,
     "IMPERSONATION_LANDING_URL": env.str,
     "IMPERSONATION_RETURN_URL": env.str,
     "IMPERSONATION_ON_STOP": env.str,  # restore or sign_out
     "IMPERSONATION_POLICY": env.str,
     "IMPERSONATION_ORGANIZATIONS": env.str,
     "IMPERSONATION_BLOCKED_VIEWS": env.list,  # separated by commas
+    "IMPERSONATION_CLIENT_ID": env.str,
+    "IMPERSONATION_PUBLIC_CLIENT": env.bool,
+    "IMPERSONATION_EVENTS_KEY": env.str,
+    "IMPERSONATION_JWT_ISSUER": env.str,
+    "IMPERSONATION_REDIRECT_URIS": env.list,
+    "IMPERSONATION_SIGN_OUT_URIS": env.list,
+    "IMPERSONATION_INITIATE_LOGIN_URL": env.str,
 }
 for name, read in FROM_ENVIRONMENT.items():
     if env.str(name, default=""):

@@ -7,4 +7,5 @@ urlpatterns = [
     path("", include("example_project.shop.urls")),
     path("admin/", admin.site.urls),
     path("impersonation/", include("django_impersonation.urls")),
+    path("", include("django_impersonation.api.urls")),
 ]

@@ -8,16 +8,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from django_impersonation import flows
+from django_impersonation.api.authentication import ImpersonationAuthentication
 from django_impersonation.models import Impersonator
 from example_project.shop.models import User
 from example_project.shop.views import current_organization
-
-
-class SessionOr401(SessionAuthentication):
-    """Answers 401 to nobody; without this header DRF would answer 403."""
-
-    def authenticate_header(self, request: Request) -> str:
-        return "Session"
 
 
 class SignedInRequest(Request):
@@ -30,7 +24,7 @@ class SignedInRequest(Request):
 class Me(APIView):
     """Who is signed in, in which organization, and who is really behind it."""
 
-    authentication_classes = (SessionOr401,)
+    authentication_classes = (ImpersonationAuthentication, SessionAuthentication)
     permission_classes = (IsAuthenticated,)
     renderer_classes = (JSONRenderer,)
 

@@ -1,0 +1,69 @@
+"""What the project itself knows, for reading: customers, and the organizations behind the project's function."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import FieldDoesNotExist
+from django.db.models import QuerySet
+from django.http import QueryDict
+
+from django_impersonation.api.errors import Unprocessable
+from django_impersonation.api.pagination import limit_of, lookup
+from django_impersonation.conf import conf
+from django_impersonation.models import ImpersonationSession
+from django_impersonation.organizations import Organization
+
+
+def customers() -> QuerySet[Any]:
+    """Everybody but staff and superusers, as the user model's default manager shows them."""
+    people: QuerySet[Any] = get_user_model()._default_manager.all()
+    for flag in ("is_staff", "is_superuser"):
+        if _has_field(flag):
+            people = people.filter((flag, False))
+    return people
+
+
+def person(user_id: str, *, everybody: bool = False) -> Any:
+    """The customer, or anybody, with this key; None if there is none."""
+    return lookup(get_user_model()._default_manager.all() if everybody else customers(), user_id)
+
+
+def email_field() -> str:
+    model = get_user_model()
+    return model.get_email_field_name() if hasattr(model, "get_email_field_name") else model.USERNAME_FIELD
+
+
+def organization(organization_id: str) -> tuple[Organization, Any] | None:
+    """The organization with this id and the project's own object, if there is one.
+
+    The function behind ``IMPERSONATION_ORGANIZATIONS`` knows those of a user. Where it answers with a queryset,
+    its model is asked; else, what the sessions have on record.
+    """
+    hook, anybody = conf.IMPERSONATION_ORGANIZATIONS, customers().first()
+    source = hook(anybody) if hook is not None and anybody is not None else ()
+    if isinstance(source, QuerySet):
+        row = lookup(source.model._default_manager.all(), organization_id)
+        return None if row is None else (Organization(id=str(row.pk), name=str(row)), row)
+    known = ImpersonationSession.objects.filter(organization_id=organization_id).first()
+    return None if known is None else (Organization(id=organization_id, name=known.organization_name), None)
+
+
+def slice_of(data: list[dict[str, Any]], query: QueryDict) -> tuple[list[dict[str, Any]], str | None]:
+    """A page of a list that is in memory: its items behind ``after``, and the next cursor."""
+    limit, after = limit_of(query), query.get("after")
+    if after:
+        ids = [item["id"] for item in data]
+        if after not in ids:
+            raise Unprocessable("after is no id of this list")
+        data = data[ids.index(after) + 1 :]
+    return data[:limit], data[limit - 1]["id"] if len(data) > limit else None
+
+
+def _has_field(name: str) -> bool:
+    try:
+        get_user_model()._meta.get_field(name)
+    except FieldDoesNotExist:
+        return False
+    return True
