@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
+from importlib import import_module
 from typing import Any
 
 from django.apps import apps
@@ -38,6 +39,7 @@ def register_all() -> None:
     register(check_templates, Tags.templates)
     register(check_user_model, Tags.models)
     register(check_admin, Tags.admin)
+    register(check_api, Tags.security)
 
 
 def _error(number: int, message: str, hint: str) -> Error:
@@ -49,9 +51,7 @@ def _warning(number: int, message: str, hint: str) -> checks.Warning:
 
 
 def check_middleware(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
-    loaded = [_import(path) for path in settings.MIDDLEWARE]
-    ours = [i for i, item in enumerate(loaded) if _is(item, ImpersonationMiddleware)]
-    djangos = [i for i, item in enumerate(loaded) if _is(item, AuthenticationMiddleware)]
+    ours, djangos = places_of(ImpersonationMiddleware), places_of(AuthenticationMiddleware)
     place = f'Put "{OURS}" into MIDDLEWARE once, on the line after "{DJANGOS}".'
     if not ours:
         yield _error(1, "The impersonation middleware is not installed.", place)
@@ -63,7 +63,7 @@ def check_middleware(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
         yield _warning(
             1, "The impersonation middleware does not stand directly after AuthenticationMiddleware.", place
         )
-    if any(_is(item, RemoteUserMiddleware) for item in loaded):
+    if places_of(RemoteUserMiddleware):
         yield _error(
             4,
             "RemoteUserMiddleware signs the staff member in again on every request, over the impersonated user.",
@@ -173,6 +173,18 @@ def check_admin(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
             )
 
 
+def check_api(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
+    try:
+        reverse("django_impersonation_api:authenticate")
+    except NoReverseMatch:
+        if conf.IMPERSONATION_CALLBACK_URL is not None:
+            hint = 'Add path("", include("django_impersonation.api.urls")) to your URLconf, or remove the setting.'
+            yield _error(20, "IMPERSONATION_CALLBACK_URL is set, and the API's URLs are not included.", hint)
+        return
+    # By name, as its packages are installed only where its URLs can be included.
+    yield from import_module("django_impersonation.api.checks").check_all()
+
+
 def _check_lifetime(name: str, most: timedelta, number: int) -> Iterable[CheckMessage]:
     value = getattr(settings, name, most)
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
@@ -194,15 +206,17 @@ def _is_address(url: object) -> bool:
         return False
 
 
+def places_of(middleware: type) -> list[int]:
+    """Where in MIDDLEWARE the class stands, or one that inherits from it."""
+    loaded = [_import(path) for path in settings.MIDDLEWARE]
+    return [i for i, item in enumerate(loaded) if isinstance(item, type) and issubclass(item, middleware)]
+
+
 def _import(path: str) -> object:
     try:
         return import_string(path)
     except ImportError:  # Django's own start says so better
         return None
-
-
-def _is(item: object, middleware: type) -> bool:
-    return isinstance(item, type) and issubclass(item, middleware)
 
 
 def _resolvers(pattern: URLPattern | URLResolver) -> Iterable[URLPattern | URLResolver]:

@@ -63,19 +63,33 @@ def authorize(
         return refusal
     try:
         reason = policy.clean_reason(reason)
-    except ImpersonationDenied as refusal:
-        return refusal
-    try:
         client = _client()
     except ImpersonationDenied as refusal:
         return refusal
-    code = secrets.token_urlsafe(32)
-    deed = AuthorizationCode.describe(impersonator=request.user, user=user, organization=chosen, reason=reason)
-    now = timezone.now()
+    code, made = _make(request, user=user, reason=reason, organization=chosen, return_url=return_url, **client)
+    if made.pending:
+        request.session[PENDING] = code
+        return SeeOther(str(conf.IMPERSONATION_INITIATE_LOGIN_URL), registered=True)
+    callback = made.redirect_uri or reverse("django_impersonation:callback")
+    return SeeOther(addresses.with_query(callback, code=code), registered=True)
+
+
+@sensitive_variables("code")
+def _make(
+    request: HttpRequest,
+    *,
+    user: Any,
+    reason: str,
+    organization: Organization | None,
+    return_url: str | None,
+    **client: Any,
+) -> tuple[str, AuthorizationCode]:
+    code, now = secrets.token_urlsafe(32), timezone.now()
+    deed = AuthorizationCode.describe(impersonator=request.user, user=user, organization=organization, reason=reason)
     with transaction.atomic(using=Event.objects.db):
         Event.objects.record(Event.Name.REQUESTED, **deed)
         AuthorizationCode.objects.filter(impersonator=request.user.pk, user=user.pk, used_at=None).void()
-        AuthorizationCode.objects.create(
+        made = AuthorizationCode.objects.create(
             digest=digest(code),
             created_at=now,
             expires_at=now + conf.IMPERSONATION_CODE_LIFETIME,
@@ -85,11 +99,7 @@ def authorize(
             **client,
             **deed,
         )
-    if client.get("pending"):
-        request.session[PENDING] = code
-        return SeeOther(str(conf.IMPERSONATION_INITIATE_LOGIN_URL), registered=True)
-    callback = client.get("redirect_uri") or reverse("django_impersonation:callback")
-    return SeeOther(addresses.with_query(callback, code=code), registered=True)
+    return code, made
 
 
 @sensitive_variables()

@@ -56,8 +56,10 @@ ORDER = [
     "api.pagination",
     "api.directory",
     "api.endpoints",
+    "api.authenticate",
     "api.views",
     "api.browser",
+    "api.checks",
     "api.urls",
 ]
 # Written by makemigrations: it names what the models name, and imports the package as the models do.
@@ -65,8 +67,9 @@ GENERATED = "migrations"
 MODULES = sorted(
     path
     for path in PACKAGE.rglob("*.py")
-    if path.relative_to(PACKAGE).parts[0] not in (GENERATED, "api") and path.name != "__init__.py"
+    if path.relative_to(PACKAGE).parts[0] != GENERATED and path.name != "__init__.py"
 )
+CORE = [path for path in MODULES if path.parent.name != "api"]
 TEMPLATES = sorted(PACKAGE.rglob("*.html"))
 
 

@@ -19,9 +19,11 @@ from django.http import HttpRequest
 from django.urls import include, path, reverse_lazy
 
 from django_impersonation import checks
+from django_impersonation.api import checks as api_checks
 
 OURS = "django_impersonation.middleware.ImpersonationMiddleware"
 DJANGOS = "django.contrib.auth.middleware.AuthenticationMiddleware"
+TOKENS = "django_impersonation.api.middleware.ImpersonationTokenMiddleware"
 
 
 def reported() -> list[str]:
@@ -52,19 +54,20 @@ def test_the_tests_own_project_is_clean() -> None:
 
 
 def test_ids_are_unique_and_without_gaps() -> None:
-    tree = ast.parse(Path(str(checks.__file__)).read_text())
     numbers: dict[str, set[int]] = {"E": set(), "W": set()}
     count = {"E": 0, "W": 0}
-    for call in (n for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)):
-        kind = {"_error": "E", "_warning": "W", "_check_lifetime": "E"}.get(call.func.id)  # type: ignore[attr-defined]
-        number = call.args[2 if getattr(call.func, "id", "") == "_check_lifetime" else 0] if kind else None
+    trees = [ast.parse(Path(str(module.__file__)).read_text()) for module in (checks, api_checks)]
+    for call in (n for tree in trees for n in ast.walk(tree) if isinstance(n, ast.Call)):
+        function = getattr(call.func, "id", "")
+        kind = {"_error": "E", "_warning": "W", "_check_lifetime": "E"}.get(function)
+        number = call.args[2 if function == "_check_lifetime" else 0] if kind else None
         if kind and isinstance(number, ast.Constant):
             numbers[kind].add(number.value)
             count[kind] += 1
     numbers["E"] |= {7, 8}  # these two share a loop
-    assert numbers["E"] == set(range(1, 20))
-    assert numbers["W"] == set(range(1, 7))
-    assert count == {"E": 17, "W": 6}
+    assert numbers["E"] == set(range(1, 34))
+    assert numbers["W"] == set(range(1, 9))
+    assert count == {"E": 31, "W": 8}
 
 
 # ABUSE 48
@@ -83,7 +86,7 @@ def test_ids_are_unique_and_without_gaps() -> None:
     ],
 )
 def test_middleware(settings: Any, middleware: list[str], expected: list[str]) -> None:
-    rest = without(settings.MIDDLEWARE, OURS, DJANGOS, "django.contrib.messages.middleware.MessageMiddleware")
+    rest = without(settings.MIDDLEWARE, OURS, DJANGOS, TOKENS, "django.contrib.messages.middleware.MessageMiddleware")
     settings.SILENCED_SYSTEM_CHECKS = ["admin.E408", "admin.E409"]
     settings.MIDDLEWARE = [*rest, *middleware]
     assert reported() == expected

@@ -243,13 +243,13 @@ def test_purge_records_what_expired_and_removes_old_codes(people: Any, sasha: Br
     age(over, hours=2)
     AuthorizationCode.objects.update(expires_at=timezone.now() - timedelta(hours=1))
     Browser(people.admin).code(people.bob, organization=people.acme)
-    assert impersonation("purge") == "Sessions found expired: 1. Codes removed: 1.\n"
+    assert impersonation("purge") == "Sessions found expired: 1. Codes removed: 1. Tokens removed: 0.\n"
     over.refresh_from_db()
     assert (over.end_reason, over.ended_at) == ("expired", over.expires_at)
     assert Event.objects.filter(name="impersonation.expired", session=over).count() == 1
     codes = AuthorizationCode.objects.all()
     assert {c.session_id for c in codes} == {live.pk, None}, "a live session's code may be replayed yet"
-    assert impersonation("purge") == "Sessions found expired: 0. Codes removed: 0.\n"
+    assert impersonation("purge") == "Sessions found expired: 0. Codes removed: 0. Tokens removed: 0.\n"
     assert ImpersonationSession.objects.count() == 2
     assert not Event.objects.filter(name="impersonation.purged").exists()
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
-from django_impersonation.api import browser, views
+from django_impersonation.api import authenticate, browser, views
 
 app_name = "django_impersonation_api"
 urlpatterns = [
-    path("user_management/authenticate", views.Authenticate.view(), name="authenticate"),
+    path("user_management/authenticate", authenticate.Authenticate.view(), name="authenticate"),
     path("user_management/authorize", browser.authorize, name="authorize"),
     path("user_management/sessions/logout", browser.logout, name="logout"),
     path("user_management/sessions/revoke", views.RevokeSession.view(), name="revoke_session"),

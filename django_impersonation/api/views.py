@@ -1,122 +1,28 @@
-"""The endpoints (WIRE.md). Each translates HTTP to one flow and back."""
+"""The endpoints but that for tokens. Each translates HTTP to one flow and back."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-from django.contrib.auth.models import AnonymousUser
 from django.http import Http404
 from django.utils.dateparse import parse_datetime
 from django.utils.timezone import is_aware
-from django.views.decorators.debug import sensitive_variables
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from django_impersonation import clients, flows
+from django_impersonation import flows
 from django_impersonation.api import directory, serializers, tokens
 from django_impersonation.api.authentication import EventsKeyAuthentication, same
-from django_impersonation.api.endpoints import Body, Endpoint
-from django_impersonation.api.errors import OAuthError, Unprocessable
+from django_impersonation.api.endpoints import Endpoint
+from django_impersonation.api.errors import Unprocessable
 from django_impersonation.api.pagination import listed, lookup, page
 from django_impersonation.conf import conf
-from django_impersonation.grants import ip_address
 from django_impersonation.models import AuthorizationCode, Event, ImpersonationSession
 from django_impersonation.organizations import organization_for, organizations_for
 
-_VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")  # RFC 7636 section 4.1
 # A user in more organizations than this has them listed up to here.
 _MOST_MEMBERSHIPS = 5000
-
-
-class Authenticate(Endpoint):
-    """``POST /user_management/authenticate``: a code or a refresh token for an access token (RFC 6749 section 3.2)."""
-
-    authentication_classes = ()
-    permission_classes = (AllowAny,)
-
-    @sensitive_variables()
-    def post(self, request: Request) -> Response:
-        if request.GET:
-            raise OAuthError("invalid_request", "Parameters belong into the body, where no log keeps them.")
-        body = Body(request.data)
-        grants = {"authorization_code": self._code, "refresh_token": self._refresh}
-        grant = grants.get(body.require("grant_type"))
-        if grant is None:
-            raise OAuthError("unsupported_grant_type", "grant_type is authorization_code or refresh_token.")
-        if not same(body.require("client_id"), conf.IMPERSONATION_CLIENT_ID):
-            raise OAuthError("invalid_client", "This client_id is not known.")
-        session, user, refresh_token = grant(request, body)
-        answer = {
-            "user": serializers.user_object(user),
-            "access_token": tokens.access_token(session),
-            "refresh_token": refresh_token,
-            "authentication_method": "Impersonation",
-            "impersonator": serializers.impersonator_object(session),
-        }
-        if session.organization_id:
-            answer["organization_id"] = session.organization_id
-        return Response(answer)
-
-    @sensitive_variables()
-    def _code(self, request: Request, body: Body) -> clients.Grant:
-        code, verifier = body.require("code"), body.get("code_verifier") or ""
-        known = _has_secret(body)
-        if not known and not (conf.IMPERSONATION_PUBLIC_CLIENT and verifier):
-            raise OAuthError("invalid_client", "client_secret is missing.")
-        if verifier and not _VERIFIER.fullmatch(verifier):
-            raise OAuthError("invalid_grant", "code_verifier has 43 to 128 unreserved characters.")
-        tokens.signing_keys()  # before the code is spent: without keys there is no token to give
-        with _without_session(request) as plain:
-            return clients.authenticate_with_code(
-                plain,
-                code,
-                client_id=conf.IMPERSONATION_CLIENT_ID,
-                code_verifier=verifier,
-                redirect_uri=body.get("redirect_uri"),
-                **(_described(body) if known else {}),
-            )
-
-    @sensitive_variables()
-    def _refresh(self, request: Request, body: Body) -> clients.Grant:
-        token = body.require("refresh_token")
-        _has_secret(body)
-        tokens.signing_keys()
-        return clients.authenticate_with_refresh_token(
-            token, client_id=conf.IMPERSONATION_CLIENT_ID, organization_id=body.get("organization_id")
-        )
-
-
-@sensitive_variables()
-def _has_secret(body: Body) -> bool:
-    """Did the client authenticate itself? A wrong secret raises ``OAuthError``, one that is missing does not."""
-    secret = body.get("client_secret")
-    if secret is not None and not same(secret, conf.IMPERSONATION_API_KEY):
-        raise OAuthError("invalid_client", "client_secret is wrong.")
-    return secret is not None
-
-
-def _described(body: Body) -> dict[str, Any]:
-    """Where the user is, in the words of a client that has proven who it is. ``REMOTE_ADDR`` is only its own."""
-    described = {"ip_address": ip_address(body.get("ip_address")), "user_agent": body.get("user_agent")}
-    return {name: value for name, value in described.items() if value is not None}
-
-
-@contextmanager
-def _without_session(request: Request) -> Iterator[Any]:
-    """Django's request as receivers of signals see it: a client has no session and must not be given a cookie."""
-    plain: Any = request._request
-    own = getattr(plain, "session", None)
-    plain.user = AnonymousUser()
-    if own is not None:
-        plain.session = type(own)()
-    try:
-        yield plain
-    finally:
-        plain.session = own
 
 
 class Jwks(Endpoint):

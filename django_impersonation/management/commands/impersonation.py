@@ -12,12 +12,13 @@ from django.utils import timezone
 from django_impersonation import flows
 from django_impersonation.conf import conf
 from django_impersonation.exceptions import ImpersonationDenied
-from django_impersonation.models import AuthorizationCode, Configuration, Event, ImpersonationSession
+from django_impersonation.keys import new_api_key, new_signing_key
+from django_impersonation.models import AuthorizationCode, Configuration, Event, ImpersonationSession, RefreshToken
 from django_impersonation.records import purge
 
 
 class Command(BaseCommand):
-    help = "Switch impersonation on or off, see and revoke sessions, remove what is not needed any more."
+    help = "Switch impersonation on or off, see and revoke sessions, remove what is not needed any more, make keys."
 
     def add_arguments(self, parser: CommandParser) -> None:
         commands = parser.add_subparsers(dest="command", required=True)
@@ -39,6 +40,8 @@ class Command(BaseCommand):
             metavar="DAYS",
             help="also remove sessions and events that are older than this",
         )
+        newkey = commands.add_parser("newkey", help="print a new key for IMPERSONATION_JWT_SIGNING_KEY")
+        newkey.add_argument("--api", action="store_true", help="for IMPERSONATION_API_KEY or _EVENTS_KEY instead")
 
     def handle(self, *args: Any, command: str, **options: Any) -> None:
         getattr(self, f"_{command}")(**options)
@@ -91,6 +94,12 @@ class Command(BaseCommand):
         count = flows.revoke(found.filter(ended_at=None), codes=codes)
         self.stdout.write(f"Sessions ended: {count}")
 
+    def _newkey(self, api: bool, **options: Any) -> None:
+        try:
+            self.stdout.write(new_api_key() if api else new_signing_key())
+        except ImportError as error:
+            raise CommandError(str(error)) from error
+
     def _purge(self, keep_days: int | None, **options: Any) -> None:
         if keep_days is not None and not 1 <= keep_days <= 36500:
             raise CommandError("--keep-days takes a whole number of days, from 1 to 36500.")
@@ -102,12 +111,14 @@ class Command(BaseCommand):
             session__ended_at=None, session__isnull=False
         )
         removed = purge(codes)
-        self.stdout.write(f"Sessions found expired: {expired}. Codes removed: {removed}.")
+        tokens = purge(RefreshToken.objects.filter(session__ended_at__isnull=False))
+        self.stdout.write(f"Sessions found expired: {expired}. Codes removed: {removed}. Tokens removed: {tokens}.")
         if keep_days is None:
             return
         before = now - timedelta(days=keep_days)
-        sessions = purge(ImpersonationSession.objects.filter(ended_at__lt=before))
         events = purge(Event.objects.filter(created_at__lt=before))
+        # A session stays as long as an event that names it.
+        sessions = purge(ImpersonationSession.objects.filter(ended_at__lt=before, events=None))
         if sessions or events:
             with transaction.atomic(using=Event.objects.db):
                 text = f"Older than {keep_days} days: {sessions} sessions, {events} events."
