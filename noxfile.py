@@ -42,6 +42,7 @@ REDIS_URL = "redis://127.0.0.1:6379/15"
 DATABASE_TESTS = [
     "tests/test_story.py",
     *(f"tests/abuse/test_{name}.py" for name in ("code", "code_races", "organizations", "record", "record_stays")),
+    *(f"tests/api/test_{name}.py" for name in ("story", "events", "races")),
 ]
 CACHE_TESTS = ["tests/test_story.py", "tests/abuse/test_session_return.py", "tests/abuse/test_session_start.py"]
 
@@ -104,6 +105,13 @@ def redis(session: nox.Session) -> None:
     install(session, "redis>=5")
     url = os.environ.get("REDIS_URL") or REDIS_URL
     session.run("pytest", "-m", "not browser", *(session.posargs or CACHE_TESTS), env={"CACHE_URL": url})
+
+
+@nox.session(python=NEWEST[0])
+def sdk(session: nox.Session) -> None:
+    """The older major of WorkOS's SDK against the API; the newest one is in the suite."""
+    install(session, "workos~=5.46")
+    session.run("pytest", "tests/api/test_sdk.py", *session.posargs)
 
 
 @nox.session(python=NEWEST[0])

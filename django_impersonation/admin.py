@@ -74,6 +74,7 @@ class ImpersonationSessionAdmin(ReadOnlyAdmin):
         "user_email",
         "organization_name",
         "organization_id",
+        "client_id",
         "reason",
         "created_at",
         "expires_at",

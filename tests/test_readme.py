@@ -7,12 +7,17 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 from django.apps import apps
 from django.core.management import load_command_class
 from django.urls import reverse
+from django.utils import timezone
 
 from django_impersonation import signals
+from django_impersonation.api import urls as api_urls
+from django_impersonation.api.authentication import ApiKeyAuthentication, EventsKeyAuthentication
+from django_impersonation.api.tokens import access_token
 from django_impersonation.conf import Settings, conf
 from django_impersonation.models import Event, ImpersonationSession
 
@@ -26,6 +31,8 @@ DEFAULTS = {
     "60 seconds": timedelta(seconds=60),
     '`"restore"`': "restore",
     "`[]`": (),
+    '`""`': "",
+    "`False`": False,
     '`True` in `"production"`, else `False`': True,
 }
 
@@ -103,12 +110,38 @@ def test_every_signal_is_in_the_table() -> None:
     assert {name for name in announced if f"| `{name}` |" in README} == announced
 
 
+def test_every_endpoint_is_in_the_table_with_its_methods_and_its_key() -> None:
+    told = {tuple(names(row[0])[0].split()): row[1] for row in rows("Endpoints")}
+    patterns = [pattern for pattern in api_urls.urlpatterns if pattern.name]
+    found = {}
+    for pattern in patterns:
+        address = "/" + re.sub(r"<str:(\w+)>", r"<\1>", str(pattern.pattern))
+        view = getattr(pattern.callback, "cls", None)
+        method = "POST" if hasattr(view, "post") else "GET"
+        kinds = getattr(view, "authentication_classes", ())
+        key = {EventsKeyAuthentication: "API or events", ApiKeyAuthentication: "API"}.get(kinds[0]) if kinds else "–"
+        found[method, address] = key
+    assert told.pop(("POST", "/user_management/authenticate")) == "in the body, as `client_secret`"
+    assert found.pop(("POST", "/user_management/authenticate")) == "–"
+    assert told == found
+
+
+def test_every_claim_is_in_the_table_and_the_reverse() -> None:
+    session = ImpersonationSession(
+        created_at=timezone.now(), expires_at=timezone.now(), user_pk="7", client_id="c", organization_id="1"
+    )
+    claims = jwt.decode(access_token(session), options={"verify_signature": False})
+    assert [names(row[0])[0] for row in rows("Claims")] == list(claims)
+
+
 def test_every_url_exists() -> None:
     for name in re.findall(r"`(django_impersonation:\w+)`", README):
         assert reverse(name).startswith("/impersonation/")
 
 
-@pytest.mark.parametrize("path", re.findall(r"`(django_impersonation\.(?:policy|organizations)\.\w+)[`(]", README))
+@pytest.mark.parametrize(
+    "path", re.findall(r"`(django_impersonation\.(?:api\.\w+|policy|organizations)\.\w+)[`(]", README)
+)
 def test_dotted_paths_lead_somewhere(path: str) -> None:
     module, name = path.rsplit(".", 1)
     assert hasattr(__import__(module, fromlist=[name]), name)

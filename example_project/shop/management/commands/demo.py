@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from django.conf import settings
 from django.contrib.auth.models import Group, Permission
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandParser
@@ -73,6 +74,9 @@ INTRODUCTION = """
     the shop     {address}/
     the admin    {address}/admin/
     who am I     {address}/api/me/
+    the API      {address}/user_management/authenticate and others
+                 client id {client_id}
+                 key       {api_key}
 
   Accounts, all with the password "{password}"
 {accounts}
@@ -110,7 +114,13 @@ class Command(BaseCommand):
 def introduction(addrport: str) -> str:
     address = f"http://{addrport}" if ":" in addrport else f"http://127.0.0.1:{addrport}"
     accounts = "\n".join(f"    {account.email:<20} {account.what}" for account in ACCOUNTS)
-    return INTRODUCTION.format(address=address, password=PASSWORD, accounts=accounts)
+    return INTRODUCTION.format(
+        address=address,
+        password=PASSWORD,
+        accounts=accounts,
+        client_id=settings.IMPERSONATION_CLIENT_ID,
+        api_key=settings.IMPERSONATION_API_KEY,
+    )
 
 
 @transaction.atomic
