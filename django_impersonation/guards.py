@@ -133,7 +133,7 @@ def wants_json(request: HttpRequest) -> bool:
     accept = request.headers.get("Accept", "")
     return (
         request.headers.get("Sec-Fetch-Dest") == "empty"
-        or "Authorization" in request.headers
+        or hasattr(request, "_impersonation_token")
         or "HX-Request" in request.headers
         or ("application/json" in accept and "text/html" not in accept)
     )

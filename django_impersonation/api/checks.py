@@ -92,6 +92,9 @@ def _check_addresses() -> Iterable[CheckMessage]:
     if initiate is not None and (callback is None or not _is_registrable(urlsplit(str(initiate)))):
         hint = "Set it to the whole address of the client's sign-in route, and IMPERSONATION_CALLBACK_URL beside it."
         yield _error(31, "IMPERSONATION_INITIATE_LOGIN_URL has no use as it is.", hint)
+    elif initiate is not None and settings.SESSION_COOKIE_SAMESITE == "Strict":
+        hint = 'Set SESSION_COOKIE_SAMESITE to "Lax", or IMPERSONATION_INITIATE_LOGIN_URL to None.'
+        yield _warning(9, "From a sign-in route on another site, no browser brings a cookie that is Strict.", hint)
 
 
 def _is_registrable(url: SplitResult) -> bool:

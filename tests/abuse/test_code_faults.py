@@ -28,7 +28,7 @@ def raises(error: BaseException) -> Any:
     [
         (sessions, "begin", ZeroDivisionError()),
         (sessions, "rotate_token", ZeroDivisionError()),
-        (flows, "_create_session", OperationalError("database is locked")),
+        (flows, "create_session", OperationalError("database is locked")),
         (type(Event.objects), "record", DatabaseError("disk full")),
         (type(Event.objects), "record", ZeroDivisionError()),
         (codes, "check", OperationalError("database is locked")),

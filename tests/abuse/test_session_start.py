@@ -10,7 +10,7 @@ from django.contrib.auth.signals import user_logged_in
 from django.db import DatabaseError
 from django.test import Client
 
-from django_impersonation import flows, sessions
+from django_impersonation import flows, grants, sessions
 from django_impersonation.models import AuthorizationCode, Event, ImpersonationSession
 from django_impersonation.signals import impersonation_started
 from example_project.shop.models import User
@@ -74,7 +74,7 @@ def test_crash_after_the_code_was_spent_burns_it(
         "session row": (type(ImpersonationSession.objects), "create"),
         "browser's session": (type(store()), "create"),
         "event": (type(Event.objects), "record"),
-        "link": (flows, "AuthorizationCode"),
+        "link": (grants, "AuthorizationCode"),
         "late": (sessions, "rotate_token"),  # after the browser has got its new session
     }[where]
 

@@ -73,6 +73,15 @@ def test_settings(settings: Any, given: dict[str, Any], expected: list[str]) -> 
     assert reported() == expected
 
 
+def test_a_strict_cookie_does_not_come_back(settings: Any) -> None:
+    settings.SESSION_COOKIE_SAMESITE = "Strict"
+    assert reported() == []
+    settings.IMPERSONATION_REDIRECT_URIS = [ADDRESS]
+    settings.IMPERSONATION_CALLBACK_URL = ADDRESS
+    settings.IMPERSONATION_INITIATE_LOGIN_URL = "https://app.example.com/login"
+    assert reported() == ["W009"]
+
+
 def test_a_key_shared_with_django(settings: Any) -> None:
     settings.SECRET_KEY = settings.IMPERSONATION_API_KEY
     assert reported() == ["E024"]
