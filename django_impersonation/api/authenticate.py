@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,9 @@ from django_impersonation.api.endpoints import Body, Endpoint
 from django_impersonation.api.errors import OAuthError
 from django_impersonation.conf import conf
 from django_impersonation.grants import ip_address
+from django_impersonation.models import ImpersonationSession
 
+logger = logging.getLogger("django_impersonation")
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")  # RFC 7636 section 4.1
 
 
@@ -41,20 +44,10 @@ class Authenticate(Endpoint):
             raise OAuthError("unsupported_grant_type", "grant_type is authorization_code or refresh_token.")
         if not same(body.require("client_id"), conf.IMPERSONATION_CLIENT_ID):
             raise OAuthError("invalid_client", "This client_id is not known.")
-        session, user, refresh_token = grant(request, body)
-        answer = {
-            "user": serializers.user_object(user),
-            "access_token": tokens.access_token(session),
-            "refresh_token": refresh_token,
-            "authentication_method": "Impersonation",
-            "impersonator": serializers.impersonator_object(session),
-        }
-        if session.organization_id:
-            answer["organization_id"] = session.organization_id
-        return Response(answer)
+        return Response(grant(request, body))
 
     @sensitive_variables()
-    def _code(self, request: Request, body: Body) -> clients.Grant:
+    def _code(self, request: Request, body: Body) -> dict[str, Any]:
         code, verifier = body.require("code"), body.get("code_verifier") or ""
         known = _has_secret(body)
         if not known and not (conf.IMPERSONATION_PUBLIC_CLIENT and verifier):
@@ -63,7 +56,7 @@ class Authenticate(Endpoint):
             raise OAuthError("invalid_grant", "code_verifier has 43 to 128 unreserved characters.")
         tokens.signing_keys()  # before the code is spent: without keys there is no token to give
         with _without_session(request) as plain:
-            return clients.authenticate_with_code(
+            granted = clients.authenticate_with_code(
                 plain,
                 code,
                 client_id=conf.IMPERSONATION_CLIENT_ID,
@@ -71,15 +64,35 @@ class Authenticate(Endpoint):
                 redirect_uri=body.get("redirect_uri"),
                 **(_described(body) if known else {}),
             )
+        try:
+            return _answer(granted)
+        except Exception as error:  # the code is spent, and nobody holds a token
+            granted.session.end(ImpersonationSession.EndReason.REVOKED)
+            logger.exception("a code was spent in vain")
+            raise OAuthError("invalid_grant", "The answer could not be made. Start again.") from error
 
     @sensitive_variables()
-    def _refresh(self, request: Request, body: Body) -> clients.Grant:
+    def _refresh(self, request: Request, body: Body) -> dict[str, Any]:
         token = body.require("refresh_token")
         _has_secret(body)
         tokens.signing_keys()
-        return clients.authenticate_with_refresh_token(
+        granted = clients.authenticate_with_refresh_token(
             token, client_id=conf.IMPERSONATION_CLIENT_ID, organization_id=body.get("organization_id")
         )
+        return _answer(granted)
+
+
+@sensitive_variables()
+def _answer(granted: clients.Grant) -> dict[str, Any]:
+    session = granted.session
+    answer = {
+        "user": serializers.user_object(granted.user),
+        "access_token": tokens.access_token(session),
+        "refresh_token": granted.refresh_token,
+        "authentication_method": "Impersonation",
+        "impersonator": serializers.impersonator_object(session),
+    }
+    return answer | {"organization_id": session.organization_id} if session.organization_id else answer
 
 
 @sensitive_variables()

@@ -63,7 +63,9 @@ def _flaw(request: HttpRequest) -> dict[str, str]:
 @sensitive_variables()
 def _code(request: HttpRequest, client_id: str, redirect_uri: str) -> dict[str, str]:
     denied = {"error": "access_denied", "error_description": "Nobody has begun an impersonation in this browser."}
-    if "prefetch" in request.headers.get("Sec-Purpose", ""):
+    # A frame or an image of a foreign page has no use for the code, and could only spend it.
+    navigation = request.headers.get("Sec-Fetch-Dest", "document") == "document"
+    if not navigation or "prefetch" in request.headers.get("Sec-Purpose", ""):
         return denied
     try:
         code = clients.authorize(

@@ -25,9 +25,15 @@ def customers() -> QuerySet[Any]:
     return people
 
 
+def is_customer(user: Any) -> bool:
+    """Neither staff nor superuser, also where the user model computes it."""
+    return not (getattr(user, "is_staff", False) or getattr(user, "is_superuser", False))
+
+
 def person(user_id: str, *, everybody: bool = False) -> Any:
     """The customer, or anybody, with this key; None if there is none."""
-    return lookup(get_user_model()._default_manager.all() if everybody else customers(), user_id)
+    user = lookup(get_user_model()._default_manager.all(), user_id)
+    return user if user is not None and (everybody or is_customer(user)) else None
 
 
 def email_field() -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import Any
 
+from django.conf import settings
 from django.http import Http404
 from django.utils.dateparse import parse_datetime
-from django.utils.timezone import is_aware
+from django.utils.timezone import is_aware, make_naive
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -88,13 +90,14 @@ class Events(Endpoint):
 
 
 def _moment(name: str, text: str) -> Any:
+    """The time, as the database compares it."""
     try:
         moment = parse_datetime(text)
-    except ValueError:
-        moment = None
-    if moment is None or not is_aware(moment):
-        raise Unprocessable(f"{name} is a time in ISO 8601, in UTC and with Z")
-    return moment
+        if moment is not None and is_aware(moment):
+            return moment.astimezone(UTC) if settings.USE_TZ else make_naive(moment)
+    except (ValueError, OverflowError):
+        pass
+    raise Unprocessable(f"{name} is a time in ISO 8601, in UTC and with Z")
 
 
 class Users(Endpoint):
@@ -108,7 +111,7 @@ class Users(Endpoint):
         if "email" in request.GET:
             found = everybody.filter((f"{directory.email_field()}__iexact", request.GET["email"]))
         rows, after = page(found, request.GET, among=everybody)
-        return Response(listed([serializers.user_object(row) for row in rows], after))
+        return Response(listed([serializers.user_object(row) for row in rows if directory.is_customer(row)], after))
 
 
 class User(Endpoint):
