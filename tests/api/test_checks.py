@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from django.core.management import CommandError, call_command
+from django.core.management.base import SystemCheckError
 from django.urls import include, path
 
 from django_impersonation import keys
@@ -141,6 +142,16 @@ def test_newkey_prints_what_the_settings_take(settings: Any) -> None:
         settings.IMPERSONATION_JWT_SIGNING_KEY = several
         assert len(conf.IMPERSONATION_JWT_SIGNING_KEY) == 2
         assert reported() == []
+
+
+def test_newkey_runs_where_the_checks_fail(settings: Any) -> None:
+    settings.IMPERSONATION_JWT_SIGNING_KEY = ""
+    assert reported() == ["E026"]
+    out = StringIO()
+    call_command("impersonation", "newkey", stdout=out, skip_checks=False)
+    assert "PRIVATE KEY" in out.getvalue()
+    with pytest.raises(SystemCheckError):
+        call_command("impersonation", "status", stdout=out, skip_checks=False)
 
 
 def test_newkey_for_the_api(settings: Any) -> None:
