@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
 DJANGOS = '    "django.contrib.auth.middleware.AuthenticationMiddleware",\n'
 OURS = '    "django_impersonation.middleware.ImpersonationMiddleware",\n'
+TOKENS = '    "django_impersonation.api.middleware.ImpersonationTokenMiddleware",\n'
 
 STORY = '''
 from django.contrib.auth import get_user_model
@@ -59,6 +61,41 @@ assert list(Event.objects.order_by("position").values_list("name", flat=True)) =
     "impersonation.denied",
     "session.revoked",
 ]
+'''
+
+
+API_STORY = '''
+import json
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.test import Client
+from django_impersonation.api.verification import verify
+
+users = get_user_model().objects
+ada = users.create_superuser("ada", "ada@example.com", "demo")
+bob = users.create_user("bob", "bob@example.com", "demo")
+admin, app = Client(), Client()
+admin.force_login(ada)
+sent = admin.post(f"/admin/auth/user/{bob.pk}/impersonate/", {"reason": "Ticket 4711"})["Location"]
+callback, _, code = sent.partition("?code=")
+assert callback == "https://app.example.com/callback"
+body = {"grant_type": "authorization_code", "client_id": "client_shop", "code": code}
+body["client_secret"] = settings.IMPERSONATION_API_KEY
+answer = app.post("/user_management/authenticate", body, content_type="application/json").json()
+assert answer["user"]["id"] == str(bob.pk)
+assert answer["impersonator"] == {"email": "ada@example.com", "reason": "Ticket 4711"}
+
+class Keys:
+    """The public keys, as a service on another host gets them."""
+
+    def get_signing_key_from_jwt(self, token):
+        import jwt
+        (published,) = jwt.PyJWKSet.from_json(json.dumps(app.get("/sso/jwks/client_shop").json())).keys
+        return published
+
+KEYS = Keys()
+WHO
+assert who(answer["access_token"]) == (str(bob.pk), None, "ada@example.com")
 '''
 
 
@@ -109,6 +146,42 @@ def test_three_lines_are_enough(python: Callable[..., str], tmp_path: Path) -> N
         "django.setup()\nsetup_test_environment()\n" + STORY
     )
     python("story.py", DJANGO_SETTINGS_MODULE="mysite.settings", PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
+
+
+def readme_block(heading: str, language: str) -> str:
+    """The first block of code in this language below a heading of the README."""
+    return README.split(f"\n### {heading}\n")[1].split(f"```{language}\n")[1].split("```")[0]
+
+
+def test_the_how_to_of_the_api_is_enough(python: Callable[..., str], tmp_path: Path) -> None:
+    python("-m", "django", "startproject", "mysite", ".")
+    settings, urls = tmp_path / "mysite" / "settings.py", tmp_path / "mysite" / "urls.py"
+    last_app = '    "django.contrib.staticfiles",\n'
+    edit(settings, last_app, last_app + '    "django_impersonation",\n')
+    edit(settings, DJANGOS, DJANGOS + OURS + TOKENS)
+    how_to = readme_block("… sign in to a front end on another host", "python")
+    assert (OURS + TOKENS) in how_to
+    assigned = "".join(line for line in how_to.splitlines(keepends=True) if line.startswith("IMPERSONATION_"))
+    settings.write_text(f"import os\n{settings.read_text()}\n{assigned}")
+    edit(urls, "from django.urls import path", "from django.urls import include, path")
+    admin, ours = '    path("admin/", admin.site.urls),\n', '    path("", include("django_impersonation.api.urls")),\n'
+    assert ours in how_to
+    edit(urls, admin, admin + '    path("impersonation/", include("django_impersonation.urls")),\n' + ours)
+    keys = {
+        "IMPERSONATION_JWT_SIGNING_KEY": python("manage.py", "impersonation", "newkey").strip(),
+        "IMPERSONATION_API_KEY": python("manage.py", "impersonation", "newkey", "--api").strip(),
+    }
+    checked = python("manage.py", "check", "--fail-level", "WARNING", **keys)
+    assert checked == "System check identified no issues (0 silenced).\n"
+    python("manage.py", "migrate", "--verbosity", "0", **keys)
+    python("manage.py", "impersonation", "enable", **keys)
+    told = readme_block("… verify a token in a service without this database", "python")
+    (tmp_path / "story.py").write_text(
+        "import django\nfrom django.test.utils import setup_test_environment\n"
+        "django.setup()\nsetup_test_environment()\n" + API_STORY.replace("WHO\n", told[told.index("def who") :])
+    )
+    path = f"{tmp_path}{os.pathsep}{ROOT}"
+    python("story.py", DJANGO_SETTINGS_MODULE="mysite.settings", PYTHONPATH=path, **keys)
 
 
 @pytest.mark.parametrize(
