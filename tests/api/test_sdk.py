@@ -15,8 +15,10 @@ import jwt
 import pytest
 from cryptography.fernet import Fernet
 from workos import WorkOSClient
+from workos import session as sdk_session
 
 from django_impersonation.api import tokens
+from django_impersonation.keys import new_signing_key
 from tests.api.client import CALLBACK, challenge, code_of
 from tests.people import Browser
 
@@ -41,12 +43,8 @@ class Sdk:
         parts = {"access_token": answer.access_token, "refresh_token": answer.refresh_token}
         parts |= {"user": plain(answer.user), "impersonator": plain(answer.impersonator)}
         if MAJOR > 5:
-            from workos.session import seal_session_from_auth_response
-
-            return seal_session_from_auth_response(**parts, cookie_password=PASSWORD)
-        from workos.session import Session
-
-        return Session.seal_data(parts, PASSWORD)
+            return sdk_session.seal_session_from_auth_response(**parts, cookie_password=PASSWORD)
+        return sdk_session.Session.seal_data(parts, PASSWORD)
 
     def load(self, sealed: str) -> Any:
         return self.users.load_sealed_session(
@@ -182,6 +180,28 @@ def test_a_sealed_session_authenticates_and_refreshes(sdk: Sdk, answer: Any, peo
     people.sasha.is_active = False
     people.sasha.save()
     assert session.refresh().authenticated is False
+
+
+# ABUSE 91
+def test_a_key_that_was_published_before_it_signs_is_known_already(
+    sdk: Sdk, sasha: Browser, people: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The SDK keeps the keys for five minutes: a rotation by the README costs no failure and no other request."""
+    sdk_session._get_jwks_client.cache_clear()
+    fetched, jwks = [], tokens.jwks
+    monkeypatch.setattr(tokens, "jwks", lambda: fetched.append(1) or jwks())
+    old, new = settings.IMPERSONATION_JWT_SIGNING_KEY, new_signing_key()
+    settings.IMPERSONATION_JWT_SIGNING_KEY = [old, new]
+    sealed = sdk.seal(sdk.users.authenticate_with_code(code=sasha.code(people.dave)))
+    session = sdk.load(sealed)
+    assert session.authenticate().authenticated is True
+    settings.IMPERSONATION_JWT_SIGNING_KEY = [new, old]
+    assert session.refresh().authenticated is True
+    assert session.authenticate().authenticated is True
+    assert sdk.load(sealed).authenticate().authenticated is True
+    settings.IMPERSONATION_JWT_SIGNING_KEY = [new]
+    assert session.refresh().authenticated is True
+    assert fetched == [1]
 
 
 def plain_dict(value: Any) -> dict[str, Any]:
