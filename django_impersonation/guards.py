@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import ResolverMatch, get_script_prefix, reverse
 from django.utils.translation import gettext as _
@@ -70,20 +71,20 @@ def _forbidden() -> ImpersonationDenied:
     return ImpersonationDenied(sentence, "blocked_view")
 
 
-def note_refusal(request: Any) -> None:
+def note_refusal(request: Any, impersonation: ImpersonationSession) -> None:
     """Let ``record_refusal`` know, from within a transaction that is about to be rolled back."""
-    request._impersonation_refused = True
+    request._impersonation_refused = impersonation
 
 
-def was_refused(request: Any) -> bool:
-    return getattr(request, "_impersonation_refused", False)
+def was_refused(request: Any, response: HttpResponseBase) -> bool:
+    """Was a refusal noted, and did the view fail? Permissions may be combined: another one may have allowed it."""
+    return hasattr(request, "_impersonation_refused") and response.status_code >= 400
 
 
-def record_refusal(request: Any) -> None:
+def record_refusal(request: Any, response: HttpResponseBase) -> None:
     """Put on record what ``note_refusal`` has noted, outside of the view's transaction."""
-    if was_refused(request):
-        request._impersonation_refused = False
-        impersonation = request.impersonation
+    if was_refused(request, response):
+        impersonation = request.__dict__.pop("_impersonation_refused")
         flows.deny(request, user=impersonation.user, refusal=_forbidden(), actor=impersonation.impersonator)
 
 

@@ -50,7 +50,7 @@ class ImpersonationMiddleware:
             return self.get_response(request)  # type: ignore[no-any-return]
         refusal = _refuse_over(request) if verdict is Verdict.OVER else None
         response = refusal or self.get_response(request)
-        guards.record_refusal(request)
+        guards.record_refusal(request, response)
         return _finish(request, response, verdict)
 
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
@@ -63,8 +63,8 @@ class ImpersonationMiddleware:
             return await self.get_response(request)  # type: ignore[no-any-return]
         refusal = await sync_to_async(_refuse_over)(request) if verdict is Verdict.OVER else None
         response = refusal or await self.get_response(request)
-        if guards.was_refused(request):
-            await sync_to_async(guards.record_refusal)(request)
+        if guards.was_refused(request, response):
+            await sync_to_async(guards.record_refusal)(request, response)
         return _finish(request, response, verdict)
 
 

@@ -51,7 +51,7 @@ class ImpersonationTokenMiddleware:
             logger.exception("an access token could not be checked")
             return guards.unavailable()
         response = self.get_response(request)
-        guards.record_refusal(request)
+        guards.record_refusal(request, response)
         return _finish(response)
 
     async def _acall(self, request: HttpRequest, token: str) -> HttpResponseBase:
@@ -64,8 +64,8 @@ class ImpersonationTokenMiddleware:
             logger.exception("an access token could not be checked")
             return guards.unavailable()
         response = await self.get_response(request)
-        if guards.was_refused(request):
-            await sync_to_async(guards.record_refusal)(request)
+        if guards.was_refused(request, response):
+            await sync_to_async(guards.record_refusal)(request, response)
         return _finish(response)
 
 

@@ -15,8 +15,9 @@ class ForbidImpersonation(BasePermission):
     code = "impersonation_forbidden"
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        if flows.current(request) is None:
+        impersonation = flows.current(request)
+        if impersonation is None:
             return True
         # DRF rolls the view's transaction back: the middleware writes the record, after it.
-        guards.note_refusal(request._request)
+        guards.note_refusal(request._request, impersonation)
         return False
