@@ -11,7 +11,6 @@ import logging
 import secrets
 from typing import Any, NamedTuple
 
-from asgiref.sync import sync_to_async
 from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
 from django.http import HttpRequest
@@ -114,19 +113,8 @@ def authenticate_with_refresh_token(token: str, *, client_id: str, organization_
 
 def load(session_id: str, *, client_id: str) -> tuple[ImpersonationSession, Any]:
     """A client's session and its user, valid now. Raises ``InvalidGrant``, with the end on record."""
-    session = validity.examined(session_id).filter(client_id=client_id).first()
-    return _load(session)
-
-
-async def aload(session_id: str, *, client_id: str) -> tuple[ImpersonationSession, Any]:
-    """``load`` for async requests: no thread but those in which Django itself runs its queries."""
-    session = await validity.examined(session_id).filter(client_id=client_id).afirst()
-    in_memory = session is not None and validity.is_in_memory() and validity.fault(session) is None
-    return _load(session) if in_memory else await sync_to_async(_load)(session)
-
-
-def _load(session: ImpersonationSession | None) -> tuple[ImpersonationSession, Any]:
-    if session is None or not session.client_id:
+    session = validity.examine(session_id)
+    if session is None or not client_id or session.client_id != client_id:
         raise codes.invalid_grant()
     try:
         return _judged(session)
@@ -153,7 +141,7 @@ def _begin(request: HttpRequest, grant: AuthorizationCode, fields: dict[str, Any
         with transaction.atomic(using=Event.objects.db):
             session = create_session(request, grant, impersonator=impersonator, **fields)
             # Asked as on every request to come: it must not begin with what would end it.
-            session, loaded = _judged(validity.examined(session.pk).get())
+            session, loaded = _judged(validity.examine(session.pk))
             token = _new_refresh_token(session, generation=0)
     except ImpersonationDenied as refusal:
         codes.deny(request, user=user, refusal=refusal, actor=impersonator or AnonymousUser())
@@ -167,7 +155,7 @@ def _begin(request: HttpRequest, grant: AuthorizationCode, fields: dict[str, Any
     return Grant(session, loaded, token)
 
 
-def _judged(session: ImpersonationSession) -> tuple[ImpersonationSession, Any]:
+def _judged(session: Any) -> tuple[ImpersonationSession, Any]:
     """The examined session and its user; raises ``ImpersonationDenied``, whose code is how the session ends."""
     reason = validity.fault(session)
     user = validity.load_user(session) if reason is None else None

@@ -34,28 +34,13 @@ def resolve(request: Any) -> Verdict:
     Raises ``DatabaseError``: that is no end, and nothing was changed.
     """
     session_id = _begin(request)
-    if not session_id:
-        return Verdict.NONE if session_id is None else Verdict.FORGET
-    sessions.tag(request)
-    verdict, ending = _judge(request, validity.examined(session_id).first())
-    _end(request, ending)
-    return verdict
+    return _resolve(request, session_id) if session_id else _without(session_id)
 
 
 async def aresolve(request: Any) -> Verdict:
-    """``resolve`` for async requests: no thread but those in which Django itself runs its queries."""
+    """``resolve`` for async requests: one thread for its queries, and none without a marker."""
     session_id = _begin(request)
-    if not session_id:
-        return Verdict.NONE if session_id is None else Verdict.FORGET
-    await request.session.aget(sessions.TAG)  # loads the session, so that the judgement finds it in memory
-    session = await validity.examined(session_id).afirst()
-    if validity.is_in_memory():
-        verdict, ending = _judge(request, session)
-    else:
-        verdict, ending = await sync_to_async(_judge)(request, session)
-    if ending:
-        await sync_to_async(_end)(request, ending)
-    return verdict
+    return await sync_to_async(_resolve)(request, session_id) if session_id else _without(session_id)
 
 
 def current(request: Any) -> ImpersonationSession | None:
@@ -118,8 +103,20 @@ def _begin(request: Any) -> str | None:
     return sessions.marker(request) if hasattr(request, "session") and hasattr(request, "user") else None
 
 
+def _without(session_id: str | None) -> Verdict:
+    return Verdict.NONE if session_id is None else Verdict.FORGET
+
+
+def _resolve(request: Any, session_id: str) -> Verdict:
+    verdict, ending = _judge(request, validity.examine(session_id))
+    if ending is not None:
+        session, reason = ending
+        session.end(reason, request=request)
+    return verdict
+
+
 def _judge(request: Any, session: ImpersonationSession | None) -> tuple[Verdict, Ending | None]:
-    """The verdict, and the end that has to be recorded. Reads memory only, unless backends are special."""
+    """The verdict, and the end that has to be recorded."""
     if session is None:
         return Verdict.FORGET, None
     marks = sessions.tag(request)
@@ -153,9 +150,3 @@ def _mismatch(request: Any, session: ImpersonationSession, marks: dict[str, Any]
 
 def _is_old(session: ImpersonationSession) -> bool:
     return timezone.now() > session.expires_at + timedelta(seconds=sessions.AFTERMATH)
-
-
-def _end(request: HttpRequest, ending: Ending | None) -> None:
-    if ending is not None:
-        session, reason = ending
-        session.end(reason, request=request)

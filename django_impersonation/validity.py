@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from inspect import getattr_static
+from functools import lru_cache
 from typing import Any
 
 from django.contrib.auth import get_backends, get_user_model
 from django.contrib.auth.backends import BaseBackend, ModelBackend
-from django.contrib.auth.models import PermissionsMixin
+from django.contrib.auth.models import Permission, PermissionsMixin
+from django.db import models
 from django.db.models import Exists, OuterRef, QuerySet, Value
-from django.db.models.expressions import Combinable
-from django.db.models.query_utils import DeferredAttribute
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
 from django_impersonation.conf import conf
 from django_impersonation.models import Configuration, ImpersonationSession
 from django_impersonation.policy import PERMISSION, is_active
+from django_impersonation.prepared import Prepared
 from django_impersonation.records import auth_hashes, digest
 
 EndReason = ImpersonationSession.EndReason
@@ -35,45 +35,58 @@ _PERMISSION_METHODS = (
 )
 
 
-def examined(session_id: str) -> QuerySet[ImpersonationSession]:
-    """The one statement: the session with both people, and what the database alone can say of them.
+def examine(session_id: str) -> ImpersonationSession | None:
+    """The session with both people, and what the database alone can say of them, in one statement.
 
     People are asked for through the user model's default manager too, so that those whom it hides stay hidden.
     """
-    people = get_user_model()._default_manager
-    conditions: dict[str, Combinable] = {
-        "switched_on": _switch(),
-        "user_visible": Exists(people.filter(pk=OuterRef("user_id"))),
-    }
-    if permissions_are_rows():
-        holders = ModelBackend().with_perm(PERMISSION, is_active=None)  # type: ignore[arg-type]
-        conditions["permitted"] = Exists(holders.filter(pk=OuterRef("impersonator_id")))
+    alias, enabled, here = ImpersonationSession.objects.db, conf.IMPERSONATION_ENABLED, conf.IMPERSONATION_ENVIRONMENT
+    if _hides_nobody():
+        row = _prepared(alias, get_user_model(), permissions_are_rows(), enabled, here).get(session_id)
     else:
-        conditions["impersonator_visible"] = Exists(people.filter(pk=OuterRef("impersonator_id")))
-    found: QuerySet[ImpersonationSession] = ImpersonationSession.objects.filter(pk=session_id)
+        row = _statement(session_id, alias, permissions_are_rows(), enabled, here).first()
+    return row  # type: ignore[return-value]
+
+
+def _hides_nobody() -> bool:
+    """Has the default manager no condition of its own, which might look at the clock or the thread?"""
+    return type(get_user_model()._default_manager).get_queryset is models.Manager.get_queryset
+
+
+@lru_cache(maxsize=32)
+def _prepared(alias: str, user_model: Any, *conditions: Any) -> Prepared:
+    return Prepared(_statement(Prepared.GAP, alias, *conditions))
+
+
+def _statement(session_id: str, alias: str, by_rows: bool, enabled: bool | None, environment: str) -> QuerySet[Any]:
+    people = get_user_model()._default_manager
+    switch = Configuration.objects.filter(environment=environment, enabled=True)
+    conditions: dict[str, Any] = {
+        "switched_on": Exists(switch) if enabled is None else Value(enabled),
+        "user_visible": Exists(people.filter(pk=OuterRef("user_id"))),
+        "impersonator_visible": Exists(people.filter(pk=OuterRef("impersonator_id"))),
+    }
+    if by_rows:
+        conditions["permitted"] = _holds("user_permissions", "") | _holds("groups", "group__")
+    found: QuerySet[ImpersonationSession] = ImpersonationSession.objects.using(alias).filter(pk=session_id)
     return found.select_related("user", "impersonator").annotate(**conditions)
+
+
+def _holds(field: str, path: str) -> Exists:
+    """Has the impersonator the permission, by this field of the user model?
+
+    One question for each field: ``ModelBackend.with_perm`` joins all holders of both, for every row.
+    """
+    label, codename = PERMISSION.split(".")
+    relation: Any = get_user_model()._meta.get_field(field)
+    held = Permission.objects.filter(codename=codename, content_type__app_label=label)
+    return Exists(held.filter((path + relation.related_query_name(), OuterRef("impersonator_id"))))
 
 
 def permissions_are_rows() -> bool:
     """Do all permissions come from Django's tables? If not, the impersonator's backends are asked."""
     stock = getattr(get_user_model(), "has_perm", None) is PermissionsMixin.has_perm
     return stock and all(_is_stock(type(b)) for b in get_backends())
-
-
-def is_in_memory() -> bool:
-    """Once the statement was executed, can everything be told without another query?"""
-    flags = [getattr_static(get_user_model(), flag, False) for flag in ("is_active", "is_staff", "is_superuser")]
-    computed = any(not isinstance(flag, bool | DeferredAttribute) for flag in flags)
-    return permissions_are_rows() and users_are_rows() and not computed
-
-
-def users_are_rows() -> bool:
-    """Does a signed-in user come from the user table as it stands, by no ``get_user`` of a project's backend?"""
-    return all(
-        getattr(type(b), "get_user", None) in (ModelBackend.get_user, BaseBackend.get_user)
-        and getattr(type(b), "user_can_authenticate", None) in (None, ModelBackend.user_can_authenticate)
-        for b in get_backends()
-    )
 
 
 def fault(session: Any) -> str | None:
@@ -111,13 +124,6 @@ def load_user(session: ImpersonationSession) -> Any:
     return None
 
 
-def _switch() -> Combinable:
-    if conf.IMPERSONATION_ENABLED is not None:
-        return Value(conf.IMPERSONATION_ENABLED)
-    here = Configuration.objects.filter(environment=conf.IMPERSONATION_ENVIRONMENT, enabled=True)
-    return Exists(here)
-
-
 def _has_hash(person: Any, stored: str) -> bool:
     """Is the password still that of the start, under this SECRET_KEY or one of the fallbacks?"""
     return any(constant_time_compare(digest(current), stored) for current in auth_hashes(person))
@@ -130,9 +136,11 @@ def _rose(session: ImpersonationSession, user: Any) -> bool:
 
 
 def _permitted(session: Any, impersonator: Any) -> bool:
+    if not session.impersonator_visible:
+        return False
     if hasattr(session, "permitted"):
-        return bool(session.permitted)
-    return bool(session.impersonator_visible and impersonator.has_perm(PERMISSION))
+        return bool(impersonator.is_superuser or session.permitted)
+    return bool(impersonator.has_perm(PERMISSION))
 
 
 def _is_stock(backend: type) -> bool:

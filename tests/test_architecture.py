@@ -29,6 +29,7 @@ ORDER = [
     "addresses",
     "codes",
     "grants",
+    "prepared",
     "validity",
     "clients",
     "sessions",

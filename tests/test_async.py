@@ -214,7 +214,7 @@ def test_logout_ends_it(bob: Any) -> None:
 def test_a_database_error_is_no_end(bob: Any) -> None:
     browser, session = bob
     counted.runs = 0
-    with mock.patch.object(validity, "examined", side_effect=DatabaseError):
+    with mock.patch.object(validity, "examine", side_effect=DatabaseError):
         response = browser.get("/counted/")
     assert (response.status_code, response["Retry-After"], counted.runs) == (503, "5", 0)
     assert not response.cookies

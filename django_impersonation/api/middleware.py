@@ -13,7 +13,6 @@ from django.utils.cache import patch_cache_control, patch_vary_headers
 
 from django_impersonation import clients, guards, resolution
 from django_impersonation.api import tokens
-from django_impersonation.api.verification import AccessToken
 from django_impersonation.exceptions import InvalidGrant
 
 logger = logging.getLogger("django_impersonation")
@@ -42,44 +41,40 @@ class ImpersonationTokenMiddleware:
             return self.get_response(request) if token is None else self._acall(request, token)
         if token is None:
             return self.get_response(request)  # type: ignore[no-any-return]
-        try:
-            claims = _read(request, token)
-            _tag(request, claims, *clients.load(claims.session_id, client_id=claims.claims["client_id"]))
-        except (jwt.InvalidTokenError, InvalidGrant):
-            return _refused()
-        except (DatabaseError, InterfaceError):
-            logger.exception("an access token could not be checked")
-            return guards.unavailable()
+        refusal = _admit(request, token)
+        if refusal is not None:
+            return refusal
         response = self.get_response(request)
         guards.record_refusal(request, response)
         return _finish(response)
 
     async def _acall(self, request: HttpRequest, token: str) -> HttpResponseBase:
-        try:
-            claims = _read(request, token)
-            _tag(request, claims, *await clients.aload(claims.session_id, client_id=claims.claims["client_id"]))
-        except (jwt.InvalidTokenError, InvalidGrant):
-            return _refused()
-        except (DatabaseError, InterfaceError):
-            logger.exception("an access token could not be checked")
-            return guards.unavailable()
+        refusal = await sync_to_async(_admit)(request, token)
+        if refusal is not None:
+            return refusal
         response = await self.get_response(request)
         if guards.was_refused(request, response):
             await sync_to_async(guards.record_refusal)(request, response)
         return _finish(response)
 
 
-def _read(request: HttpRequest, token: str) -> AccessToken:
-    if not hasattr(request, "impersonation"):
-        raise jwt.InvalidTokenError("without ImpersonationMiddleware no view is guarded")
-    return tokens.read(token)
-
-
-def _tag(request: Any, claims: AccessToken, session: Any, user: Any) -> None:
-    if session.user_pk != claims.user_id:
-        raise jwt.InvalidTokenError("the session of another user")
+def _admit(request: Any, token: str) -> HttpResponse | None:
+    """Tag the request; the answer, if the token is not good."""
+    try:
+        if not hasattr(request, "impersonation"):
+            raise jwt.InvalidTokenError("without ImpersonationMiddleware no view is guarded")
+        claims = tokens.read(token)
+        session, user = clients.load(claims.session_id, client_id=claims.claims["client_id"])
+        if session.user_pk != claims.user_id:
+            raise jwt.InvalidTokenError("the session of another user")
+    except (jwt.InvalidTokenError, InvalidGrant):
+        return _refused()
+    except (DatabaseError, InterfaceError):
+        logger.exception("an access token could not be checked")
+        return guards.unavailable()
     resolution.tag(request, session, user)
     request._impersonation_token = claims
+    return None
 
 
 def _refused() -> HttpResponse:
