@@ -100,7 +100,7 @@ def bearer(request: HttpRequest) -> str | None:
         return None
     try:
         claims = jwt.decode(token, options={"verify_signature": False})
-    except (jwt.PyJWTError, RecursionError, ValueError):
+    except (jwt.PyJWTError, RecursionError, TypeError, ValueError):
         return None
     return token if claims.get("iss") == conf.IMPERSONATION_JWT_ISSUER else None
 

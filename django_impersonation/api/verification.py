@@ -53,7 +53,7 @@ def verify(token: str, keys: KeySource, *, issuer: str, client_id: str, leeway: 
         )
     except jwt.PyJWKClientConnectionError:
         raise
-    except (jwt.PyJWTError, RecursionError, ValueError) as error:
+    except (jwt.PyJWTError, RecursionError, TypeError, ValueError) as error:
         raise jwt.InvalidTokenError(str(error)) from error
     return _access_token(decoded["header"], decoded["payload"], client_id)
 
@@ -61,7 +61,8 @@ def verify(token: str, keys: KeySource, *, issuer: str, client_id: str, leeway: 
 def _access_token(header: dict[str, Any], claims: dict[str, Any], client_id: str) -> AccessToken:
     act = claims["act"]
     texts = [claims["sub"], claims["sid"], claims["client_id"], act.get("sub") if isinstance(act, dict) else None]
-    if header.get("typ") != TYPE or not all(isinstance(text, str) and text for text in texts):
+    # "crit" asks for extensions (RFC 7515 section 4.1.11); older versions of PyJWT do not look.
+    if header.get("typ") != TYPE or "crit" in header or not all(isinstance(text, str) and text for text in texts):
         raise jwt.InvalidTokenError("no access token of an impersonation")
     if claims["client_id"] != client_id:
         raise jwt.InvalidTokenError("made for another client")
