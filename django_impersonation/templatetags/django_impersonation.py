@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 
 from django_impersonation import flows
+from django_impersonation.records import utc
 
 register = template.Library()
 logger = logging.getLogger("django_impersonation")
@@ -36,6 +37,7 @@ def staff_bar(context: Context, *, side: str = "bottom") -> SafeString | str:
             "django_impersonation/staff_bar.html",
             {
                 "impersonation": impersonation,
+                "expires": str(int(utc(impersonation.expires_at).timestamp())),
                 "side": "top" if side == "top" else "bottom",
                 "nonce": getattr(request, "csp_nonce", None) if nonce is None else nonce,
                 "csrf_token": get_token(request),
