@@ -94,7 +94,7 @@ def _check_addresses() -> Iterable[CheckMessage]:
         yield _error(31, "IMPERSONATION_INITIATE_LOGIN_URL has no use as it is.", hint)
     elif initiate is not None and settings.SESSION_COOKIE_SAMESITE == "Strict":
         hint = 'Set SESSION_COOKIE_SAMESITE to "Lax", or IMPERSONATION_INITIATE_LOGIN_URL to None.'
-        yield _warning(9, "From a sign-in route on another site, no browser brings a cookie that is Strict.", hint)
+        yield _warning(9, "Not every browser brings a Strict cookie back from a sign-in route on another site.", hint)
 
 
 def _is_registrable(url: SplitResult) -> bool:

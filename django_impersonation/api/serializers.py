@@ -61,6 +61,7 @@ def user_object(user: Any) -> Data:
         "id": str(user.pk),
         "email": email_of(user),
         "email_verified": False,
+        "name": getattr(user, "get_full_name", str)() or None,
         "first_name": getattr(user, "first_name", None) or None,
         "last_name": getattr(user, "last_name", None) or None,
         "profile_picture_url": None,
