@@ -74,7 +74,8 @@ class Authenticate(Endpoint):
     @sensitive_variables()
     def _refresh(self, request: Request, body: Body) -> dict[str, Any]:
         token = body.require("refresh_token")
-        _has_secret(body)
+        if not _has_secret(body) and not conf.IMPERSONATION_PUBLIC_CLIENT:  # RFC 6749 section 6
+            raise OAuthError("invalid_client", "client_secret is missing.")
         tokens.signing_keys()
         granted = clients.authenticate_with_refresh_token(
             token, client_id=conf.IMPERSONATION_CLIENT_ID, organization_id=body.get("organization_id")

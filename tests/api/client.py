@@ -32,19 +32,20 @@ class ApiClient(Client):
         return self.post("/user_management/authenticate", members, content_type="application/json")
 
     def redeem(self, code: Any, **members: Any) -> Any:
-        """Spend the code as the confidential client; a member that is None is left out."""
+        return self._grant("authorization_code", code=code, **members)
+
+    def refresh(self, token: Any, **members: Any) -> Any:
+        return self._grant("refresh_token", refresh_token=token, **members)
+
+    def _grant(self, kind: str, **members: Any) -> Any:
+        """As the confidential client; a member that is None is left out."""
         body = {
-            "grant_type": "authorization_code",
+            "grant_type": kind,
             "client_id": settings.IMPERSONATION_CLIENT_ID,
             "client_secret": settings.IMPERSONATION_API_KEY,
-            "code": code,
         }
         body |= members
         return self.authenticate(**{name: value for name, value in body.items() if value is not None})
-
-    def refresh(self, token: Any, **members: Any) -> Any:
-        body = {"grant_type": "refresh_token", "client_id": settings.IMPERSONATION_CLIENT_ID, "refresh_token": token}
-        return self.authenticate(**body | members)
 
     def start(self, staff: Browser, user: Any, **kwargs: Any) -> dict[str, Any]:
         """The whole way in, direct: the answer of the token endpoint."""

@@ -296,7 +296,7 @@ def test_only_a_public_client_does_without_a_secret(
     answer = api.redeem(code, code_verifier=VERIFIER, client_secret=None)
     if setting is True:
         assert answer.status_code == 200
-        assert api.refresh(answer.json()["refresh_token"]).status_code == 200
+        assert api.refresh(answer.json()["refresh_token"], client_secret=None).status_code == 200
     else:
         assert is_refused(answer, "invalid_client")
         assert the_code().used_at is None
@@ -312,6 +312,16 @@ def test_a_public_client_that_brings_a_secret_brings_the_right_one(
     begun = api.redeem(code, code_verifier=VERIFIER).json()
     assert is_refused(api.refresh(begun["refresh_token"], client_secret="key_wrong"), "invalid_client")
     assert is_refused(api.refresh(begun["refresh_token"], client_id="client_other"), "invalid_client")
+    assert api.refresh(begun["refresh_token"]).status_code == 200
+
+
+# ABUSE 63
+def test_a_client_with_a_secret_brings_it_to_refresh(api: ApiClient, sasha: Browser, people: Any) -> None:
+    """RFC 6749 section 6: who found the refresh token alone has nothing."""
+    begun = api.start(sasha, people.dave)
+    assert is_refused(api.refresh(begun["refresh_token"], client_secret=None), "invalid_client")
+    assert is_refused(api.refresh(begun["refresh_token"], client_secret="key_wrong"), "invalid_client")
+    assert RefreshToken.objects.count() == 1
     assert api.refresh(begun["refresh_token"]).status_code == 200
 
 
