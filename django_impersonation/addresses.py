@@ -34,7 +34,7 @@ class Found(SeeOther):
 
 def with_query(url: str, **parameters: str) -> str:
     """The address with these parameters behind those that it has."""
-    return f"{url}{'&' if urlsplit(url).query else '?'}{urlencode(parameters)}"
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(parameters)}"
 
 
 def landing_url() -> str:

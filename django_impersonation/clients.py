@@ -59,6 +59,8 @@ def authorize(request: HttpRequest, *, client_id: str, redirect_uri: str, code_c
     if waiting is None:
         raise codes.invalid_grant()
     try:
+        if waiting.user is None:
+            raise ImpersonationDenied(_("This user no longer exists."), "user_missing")
         codes.check(request, user=waiting.user, organization=_organization(waiting))
     except ImpersonationDenied as refusal:
         codes.deny(request, user=waiting.user, refusal=refusal)

@@ -3,29 +3,49 @@
 from __future__ import annotations
 
 import re
+from functools import wraps
 
 from django.contrib.auth.decorators import login_not_required
 from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.http import urlencode
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_variables
-from django.views.decorators.http import require_GET
 
 from django_impersonation import clients, flows
 from django_impersonation.addresses import Found, with_query
 from django_impersonation.api.authentication import same
+from django_impersonation.api.pagination import lookup
 from django_impersonation.conf import conf
 from django_impersonation.exceptions import ImpersonationError
 from django_impersonation.guards import sealed
 from django_impersonation.models import ImpersonationSession
-from django_impersonation.views import autocommit
+from django_impersonation.records import new_id
+from django_impersonation.views import View, autocommit
 
+# As it stands in an address. Django makes no redirect that is longer than 16,384 characters.
+LONGEST_STATE = 8192
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")  # SHA-256 in base64url
 _KNOWN = ("client_id", "redirect_uri", "response_type", "state", "code_challenge", "code_challenge_method")
 
 
-@login_not_required
-@autocommit
-@require_GET
+def visited(view: View) -> View:
+    """For GET alone, so that nothing is spent or ended by anything but a visit; the refusal is JSON."""
+
+    @login_not_required
+    @autocommit
+    @csrf_exempt
+    @wraps(view)
+    def visit(request: HttpRequest) -> HttpResponse:
+        if request.method == "GET":
+            return view(request)
+        body = {"message": "Only GET is allowed here.", "code": "method_not_allowed"}
+        return _answer(405, body, {"Allow": "GET"})
+
+    return visit
+
+
+@visited
 @sensitive_variables()
 def authorize(request: HttpRequest) -> HttpResponse:
     """``GET /user_management/authorize``: the code of the impersonation that waits in the operator's own session.
@@ -41,6 +61,8 @@ def authorize(request: HttpRequest) -> HttpResponse:
         return _error("invalid_client", "This client_id is not known.")
     if redirect_uri not in conf.IMPERSONATION_REDIRECT_URIS:
         return _error("invalid_request", "This redirect_uri is not registered in IMPERSONATION_REDIRECT_URIS.")
+    if len(urlencode({"state": given.get("state", "")})) > LONGEST_STATE:  # before a code is made in vain
+        return _error("invalid_request", "state is too long.")
     answer = _flaw(request) or _code(request, client_id, redirect_uri)
     if "state" in given:
         answer["state"] = given["state"]
@@ -82,9 +104,7 @@ def _code(request: HttpRequest, client_id: str, redirect_uri: str) -> dict[str, 
     return {"code": code}
 
 
-@login_not_required
-@autocommit
-@require_GET
+@visited
 def logout(request: HttpRequest) -> HttpResponse:
     """``GET /user_management/sessions/logout``: ends a client's session, and leads to a registered address.
 
@@ -93,11 +113,16 @@ def logout(request: HttpRequest) -> HttpResponse:
     """
     session_id = request.GET.get("session_id", "")
     if not session_id or "\x00" in session_id:
-        body = {"code": "invalid_request_parameters", "message": "session_id is required"}
-        return sealed(JsonResponse(body, status=422))
+        return _answer(422, {"message": "session_id is required", "code": "invalid_request_parameters"})
     if "prefetch" not in request.headers.get("Sec-Purpose", ""):
-        theirs = ImpersonationSession.objects.filter(pk=session_id).exclude(client_id="")
-        theirs.end(ImpersonationSession.EndReason.SIGNED_OUT, request=request)
+        try:
+            session = lookup(ImpersonationSession.objects.exclude(client_id=""), session_id)
+            if session is not None:
+                session.end(ImpersonationSession.EndReason.SIGNED_OUT, request=request)
+        except (DatabaseError, InterfaceError):
+            flows.logger.exception("a session could not be ended")
+            body = {"message": "Please try again in a moment.", "code": "unavailable"}
+            return _answer(503, body, {"Retry-After": "1"})
     registered = conf.IMPERSONATION_SIGN_OUT_URIS
     wanted = request.GET.get("return_to", "")
     default = registered[0] if registered else "/"
@@ -105,4 +130,9 @@ def logout(request: HttpRequest) -> HttpResponse:
 
 
 def _error(error: str, description: str) -> HttpResponse:
-    return sealed(JsonResponse({"error": error, "error_description": description}, status=400))
+    return _answer(400, {"error": error, "error_description": description})
+
+
+def _answer(status: int, body: dict[str, str], headers: dict[str, str] | None = None) -> HttpResponse:
+    """What is no redirect is JSON, as everywhere here."""
+    return sealed(JsonResponse(body, status=status, headers={"X-Request-ID": new_id("req"), **(headers or {})}))
