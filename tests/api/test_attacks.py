@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
+import json
 from typing import Any
 
 import pytest
 
+from django_impersonation.api import urls
 from django_impersonation.conf import conf
 from tests.api.client import CALLBACK, CLIENT_ID, ApiClient
 from tests.people import Browser
@@ -14,6 +17,22 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("direct")]
 
 SECRETS = ["IMPERSONATION_API_KEY", "IMPERSONATION_EVENTS_KEY"]
 TOKENS, USERS = "/user_management/authenticate", "/user_management/users"
+
+
+def endpoints() -> list[Any]:
+    return [pattern.callback.cls for pattern in urls.urlpatterns if hasattr(pattern.callback, "cls")]
+
+
+class LastSeen:
+    """As many projects have one: asks after the view who was there."""
+
+    def __init__(self, get_response: Any) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: Any) -> Any:
+        response = self.get_response(request)
+        response.headers["X-Seen"] = str(request.user.pk if request.user.is_authenticated else "nobody")
+        return response
 
 
 # ABUSE 94
@@ -43,3 +62,50 @@ def test_a_list_that_is_none_registers_nothing(api: ApiClient, sasha: Browser, s
         assert answer.status_code == 400
         answer = api.get("/user_management/sessions/logout", {"session_id": "none", "return_to": address})
         assert answer["Location"] == "/"
+
+
+def test_a_small_body_stays_small(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """178 bytes of bz2 are 200 million characters, and Python has it among its encodings."""
+    unpacked: list[int] = []
+    body = bz2.compress(b"{}")
+    monkeypatch.setattr(bz2, "decompress", lambda data: unpacked.append(len(data)) or b"{}")
+    answer = api.generic("POST", TOKENS, body, content_type="application/json; charset=bz2")
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+    assert unpacked == []
+
+
+@pytest.mark.parametrize("charset", ["utf-16", "utf-7", "latin-1", "rot13", "idna", "zip"])
+@pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded"])
+def test_a_body_is_read_as_utf_8_whatever_it_says(api: ApiClient, kind: str, charset: str) -> None:
+    body = '{"grant_type": "é"}' if kind.endswith("json") else "grant_type=%C3%A9"
+    answer = api.generic("POST", TOKENS, body.encode(), content_type=f"{kind}; charset={charset}")
+    assert (answer.status_code, answer.json()["error"]) == (400, "unsupported_grant_type")
+
+
+def test_more_members_than_django_reads_are_a_bad_request(api: ApiClient) -> None:
+    many = "&".join(["a=1"] * 2000)
+    form = "application/x-www-form-urlencoded"
+    answers = [
+        api.generic("POST", TOKENS, many, content_type=form),
+        api.get(f"/sso/jwks/{CLIENT_ID}?{many}"),
+        api.with_key("get", f"{USERS}?{many}"),
+    ]
+    assert [(answer.status_code, answer.json()["error"]) for answer in answers] == [(400, "invalid_request")] * 3
+
+
+@pytest.mark.parametrize("session_id", ["session_\x00", "\ud800"])
+def test_a_session_whose_id_no_database_stores_is_refused_before(api: ApiClient, session_id: str) -> None:
+    body = json.dumps({"session_id": session_id})
+    answer = api.with_key("post", "/user_management/sessions/revoke", data=body, content_type="application/json")
+    assert answer.status_code == 422
+
+
+def test_a_middleware_may_ask_who_called_with_a_key(api: ApiClient, settings: Any) -> None:
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.LastSeen"]
+    answer = api.with_key("get", USERS)
+    assert (answer.status_code, answer["X-Seen"]) == (200, "None")
+
+
+def test_throttles_of_the_project_do_not_reach_the_api() -> None:
+    """One counts users by their key, which a client has not; one counts a whole front end as one visitor."""
+    assert [endpoint.throttle_classes for endpoint in endpoints()] == [()] * len(endpoints())
