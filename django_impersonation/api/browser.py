@@ -7,6 +7,7 @@ import re
 from django.contrib.auth.decorators import login_not_required
 from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.http import urlencode
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_GET
 
@@ -20,6 +21,8 @@ from django_impersonation.models import ImpersonationSession
 from django_impersonation.views import autocommit
 
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")  # SHA-256 in base64url
+# As part of an address. Django redirects to none of more than 16384 characters, and its report would name the code.
+_LONGEST_STATE = 8192
 _KNOWN = ("client_id", "redirect_uri", "response_type", "state", "code_challenge", "code_challenge_method")
 
 
@@ -41,6 +44,8 @@ def authorize(request: HttpRequest) -> HttpResponse:
         return _error("invalid_client", "This client_id is not known.")
     if redirect_uri not in conf.IMPERSONATION_REDIRECT_URIS:
         return _error("invalid_request", "This redirect_uri is not registered in IMPERSONATION_REDIRECT_URIS.")
+    if len(urlencode({"state": given.get("state", "")})) > _LONGEST_STATE:
+        return _error("invalid_request", "state is too long.")
     answer = _flaw(request) or _code(request, client_id, redirect_uri)
     if "state" in given:
         answer["state"] = given["state"]

@@ -10,6 +10,7 @@ import pytest
 
 from django_impersonation.api import urls
 from django_impersonation.conf import conf
+from django_impersonation.models import AuthorizationCode
 from tests.api.client import CALLBACK, CLIENT_ID, ApiClient
 from tests.people import Browser
 
@@ -109,3 +110,17 @@ def test_a_middleware_may_ask_who_called_with_a_key(api: ApiClient, settings: An
 def test_throttles_of_the_project_do_not_reach_the_api() -> None:
     """One counts users by their key, which a client has not; one counts a whole front end as one visitor."""
     assert [endpoint.throttle_classes for endpoint in endpoints()] == [()] * len(endpoints())
+
+
+# ABUSE 73
+@pytest.mark.usefixtures("signin")
+@pytest.mark.parametrize("state", ["x" * 17_000, "\U0001f600" * 1500])
+def test_a_state_that_no_redirect_can_carry_costs_no_code(sasha: Browser, people: Any, state: str) -> None:
+    sasha.authorize(people.dave)
+    known = {"client_id": CLIENT_ID, "redirect_uri": CALLBACK, "response_type": "code"}
+    answer = sasha.get("/user_management/authorize", known | {"state": state})
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+    assert AuthorizationCode.objects.get().pending
+    answer = sasha.get("/user_management/authorize", known | {"state": "x" * 8000})
+    assert answer.status_code == 302
+    assert not AuthorizationCode.objects.get().pending
