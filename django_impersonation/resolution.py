@@ -120,7 +120,7 @@ def _begin(request: Any) -> str | None:
 
 def _judge(request: Any, session: ImpersonationSession | None) -> tuple[Verdict, Ending | None]:
     """The verdict, and the end that has to be recorded. Reads memory only, unless backends are special."""
-    if session is None:
+    if session is None or session.client_id:  # a client's session lives in no browser
         return Verdict.FORGET, None
     marks = sessions.tag(request)
     # An id proves nothing: it stands in events and tokens. The secret is in this session alone.

@@ -10,7 +10,7 @@ import pytest
 
 from django_impersonation.api import urls
 from django_impersonation.conf import conf
-from django_impersonation.models import AuthorizationCode
+from django_impersonation.models import AuthorizationCode, ImpersonationSession
 from tests.api.client import CALLBACK, CLIENT_ID, ApiClient
 from tests.people import Browser
 
@@ -124,3 +124,19 @@ def test_a_state_that_no_redirect_can_carry_costs_no_code(sasha: Browser, people
     answer = sasha.get("/user_management/authorize", known | {"state": "x" * 8000})
     assert answer.status_code == 302
     assert not AuthorizationCode.objects.get().pending
+
+
+# ABUSE 22, ABUSE 204
+def test_a_marker_that_names_a_clients_session_is_nobodys(
+    api: ApiClient, sasha: Browser, people: Any, engine: str
+) -> None:
+    sasha = Browser(people.sasha)  # with a session of this engine
+    api.start(sasha, people.dave)
+    session = ImpersonationSession.objects.get()
+    browsers = {"sasha@example.com": sasha, "carol@example.com": Browser(people.carol), "AnonymousUser": Browser()}
+    for name, browser in browsers.items():
+        browser.cookies["impersonation"] = session.pk
+        assert browser.who()["user"] == name
+        assert browser.cookies["impersonation"].value == ""
+    session.refresh_from_db()
+    assert session.ended_at is None
