@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import bz2
 import json
+import time
+from datetime import datetime
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from django_impersonation.api import urls
 from django_impersonation.conf import conf
 from django_impersonation.models import AuthorizationCode, ImpersonationSession
+from django_impersonation.records import age_of, new_id
 from tests.api.client import CALLBACK, CLIENT_ID, ApiClient
-from tests.people import Browser
+from tests.people import Browser, make_people
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("direct")]
 
@@ -140,3 +144,39 @@ def test_a_marker_that_names_a_clients_session_is_nobodys(
         assert browser.cookies["impersonation"].value == ""
     session.refresh_from_db()
     assert session.ended_at is None
+
+
+def set_clock(patch: Any, seconds: float) -> None:
+    patch.setattr(time, "time", lambda: seconds)
+    patch.setattr(time, "time_ns", lambda: int(seconds * 1_000_000_000))
+    patch.setattr(timezone, "now", lambda: datetime.fromtimestamp(seconds))  # noqa: DTZ006
+
+
+# ABUSE 46
+@pytest.mark.django_db
+@pytest.mark.parametrize(("start", "minutes"), [("2025-10-26T02:00:00+02:00", 60), ("2025-10-26T01:40:00+02:00", 90)])
+def test_an_hour_is_an_hour_for_clients_too(
+    api: ApiClient, settings: Any, monkeypatch: pytest.MonkeyPatch, start: str, minutes: int
+) -> None:
+    """At 03:00 the clocks are set back to 02:00, and a session that had an hour had it again."""
+    settings.USE_TZ, settings.TIME_ZONE = False, "Europe/Berlin"
+    people = make_people()
+    began = datetime.fromisoformat(start).timestamp()
+    set_clock(monkeypatch, began)
+    begun = api.start(Browser(people.sasha), people.dave)
+    session = ImpersonationSession.objects.get()
+    set_clock(monkeypatch, began + 60 * minutes)
+    assert session.expires_at > timezone.now()
+    answer = api.refresh(begun["refresh_token"])
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_grant")
+    session.refresh_from_db()
+    assert session.end_reason == "expired"
+
+
+def test_an_id_tells_its_age(monkeypatch: pytest.MonkeyPatch) -> None:
+    for now in (0.001, 1_000_000.25, 1_795_000_000.5, 281_474_976_710.5):
+        set_clock(monkeypatch, now)
+        made = new_id("session")
+        assert age_of(made) == pytest.approx(0, abs=0.002)
+        monkeypatch.setattr(time, "time", lambda now=now: now + 90)
+        assert age_of(made) == pytest.approx(90, abs=0.002)
