@@ -8,10 +8,13 @@ import time
 from datetime import datetime
 from typing import Any
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from django.utils import timezone
 
 from django_impersonation.api import urls
+from django_impersonation.api.verification import verify
 from django_impersonation.conf import conf
 from django_impersonation.models import AuthorizationCode, ImpersonationSession
 from django_impersonation.records import age_of, new_id
@@ -180,3 +183,29 @@ def test_an_id_tells_its_age(monkeypatch: pytest.MonkeyPatch) -> None:
         assert age_of(made) == pytest.approx(0, abs=0.002)
         monkeypatch.setattr(time, "time", lambda now=now: now + 90)
         assert age_of(made) == pytest.approx(90, abs=0.002)
+
+
+# ABUSE 78
+@pytest.mark.parametrize("algorithm", ["RS256", "ES256"])
+def test_a_key_of_another_kind_in_the_set_is_a_flaw_of_the_token(algorithm: str) -> None:
+    """Whoever sends the token chooses among the published keys by its ``kid``."""
+    key = ec.generate_private_key(ec.SECP256R1())
+
+    class Keys:
+        def get_signing_key_from_jwt(self, token: str) -> jwt.PyJWK:
+            return jwt.PyJWK(json.loads(jwt.algorithms.ECAlgorithm.to_jwk(key.public_key())))
+
+    _, payload, signature = jwt.encode({"iss": "https://shop.example.com"}, key, algorithm="ES256").split(".")
+    header = jwt.utils.base64url_encode(json.dumps({"typ": "JWT", "alg": algorithm}).encode()).decode()
+    with pytest.raises(jwt.InvalidTokenError):
+        verify(f"{header}.{payload}.{signature}", Keys(), issuer="https://shop.example.com", client_id=CLIENT_ID)
+
+
+# ABUSE 83
+@pytest.mark.parametrize("blank", ["\t", " \t ", "\x0b"])
+def test_a_token_behind_any_blank_is_seen(api: ApiClient, sasha: Browser, people: Any, blank: str) -> None:
+    begun = api.start(sasha, people.dave)
+    header = {"Authorization": f"Bearer{blank}{begun['access_token']}"}
+    assert sasha.get("/whoami/", headers=header).json()["user"] == "dave@example.com"
+    ImpersonationSession.objects.get().end("stopped")
+    assert sasha.get("/whoami/", headers=header).status_code == 401
