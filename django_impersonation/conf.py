@@ -76,7 +76,7 @@ class Settings:
 
     @property
     def IMPERSONATION_CLIENT_ID(self) -> str:
-        return str(getattr(settings, "IMPERSONATION_CLIENT_ID", ""))
+        return _text("IMPERSONATION_CLIENT_ID")
 
     @property
     def IMPERSONATION_PUBLIC_CLIENT(self) -> bool:
@@ -86,37 +86,48 @@ class Settings:
     @property
     def IMPERSONATION_API_KEY(self) -> str:
         """The client's secret, and the key to every endpoint."""
-        return str(getattr(settings, "IMPERSONATION_API_KEY", ""))
+        return _text("IMPERSONATION_API_KEY")
 
     @property
     def IMPERSONATION_EVENTS_KEY(self) -> str:
         """A key to the events alone."""
-        return str(getattr(settings, "IMPERSONATION_EVENTS_KEY", ""))
+        return _text("IMPERSONATION_EVENTS_KEY")
 
     @property
     def IMPERSONATION_JWT_SIGNING_KEY(self) -> Sequence[str]:
         """RSA private keys in PEM: the first signs, all are published. A line break may be written as ``\\n``."""
-        value = getattr(settings, "IMPERSONATION_JWT_SIGNING_KEY", ())
-        text = value if isinstance(value, str) else "\n".join(map(str, value))
-        return tuple(_PEM.findall(text.replace("\\n", "\n")))
+        pems = _text("IMPERSONATION_JWT_SIGNING_KEY") or "\n".join(_texts("IMPERSONATION_JWT_SIGNING_KEY"))
+        return tuple(_PEM.findall(pems.replace("\\n", "\n")))
 
     @property
     def IMPERSONATION_JWT_ISSUER(self) -> str:
-        return str(getattr(settings, "IMPERSONATION_JWT_ISSUER", ""))
+        return _text("IMPERSONATION_JWT_ISSUER")
 
     @property
     def IMPERSONATION_REDIRECT_URIS(self) -> Sequence[str]:
-        return tuple(getattr(settings, "IMPERSONATION_REDIRECT_URIS", ()))
+        return _texts("IMPERSONATION_REDIRECT_URIS")
 
     @property
     def IMPERSONATION_SIGN_OUT_URIS(self) -> Sequence[str]:
         """Where a client's logout may lead; the first is the default."""
-        return tuple(getattr(settings, "IMPERSONATION_SIGN_OUT_URIS", ()))
+        return _texts("IMPERSONATION_SIGN_OUT_URIS")
 
     @property
     def IMPERSONATION_INITIATE_LOGIN_URL(self) -> str | None:
         """The client's sign-in route. None: the code goes to the callback directly."""
         return getattr(settings, "IMPERSONATION_INITIATE_LOGIN_URL", None)
+
+
+def _text(name: str) -> str:
+    """What is no text is not set: ``str`` would make the key "None" of a variable that the environment lacks."""
+    value = getattr(settings, name, "")
+    return value if isinstance(value, str) else ""
+
+
+def _texts(name: str) -> Sequence[str]:
+    """What is no list is not set: a text would be taken for a list of its letters."""
+    value = getattr(settings, name, ())
+    return tuple(text for text in value if isinstance(text, str)) if isinstance(value, list | tuple) else ()
 
 
 def _duration(value: object) -> timedelta:

@@ -117,7 +117,7 @@ def _resolve(request: Any, session_id: str) -> Verdict:
 
 def _judge(request: Any, session: ImpersonationSession | None) -> tuple[Verdict, Ending | None]:
     """The verdict, and the end that has to be recorded."""
-    if session is None:
+    if session is None or session.client_id:  # a client's session lives in no browser
         return Verdict.FORGET, None
     marks = sessions.tag(request)
     # An id proves nothing: it stands in events and tokens. The secret is in this session alone.

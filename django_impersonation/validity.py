@@ -18,7 +18,7 @@ from django_impersonation.conf import conf
 from django_impersonation.models import Configuration, ImpersonationSession
 from django_impersonation.policy import PERMISSION, is_active
 from django_impersonation.prepared import Prepared
-from django_impersonation.records import auth_hashes, digest
+from django_impersonation.records import age_of, auth_hashes, digest
 
 EndReason = ImpersonationSession.EndReason
 # Servers may differ by this much; a clock that was set back further must not prolong a session.
@@ -95,6 +95,8 @@ def fault(session: Any) -> str | None:
         return str(session.end_reason)
     now = timezone.now()
     if session.expires_at <= now or now < session.created_at - CLOCK_SKEW:
+        return EndReason.EXPIRED
+    if age_of(session.pk) >= (session.expires_at - session.created_at).total_seconds():
         return EndReason.EXPIRED
     if not session.switched_on:
         return EndReason.DISABLED

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
+from django.contrib.auth.models import AnonymousUser
 from django.utils.crypto import constant_time_compare
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
@@ -32,10 +33,12 @@ class ImpersonationAuthentication(BaseAuthentication):
         return "Bearer"
 
 
-class Client:
-    """Who calls with an API key: the client itself, and no user."""
+class Client(AnonymousUser):
+    """Who calls with an API key: the client itself, and no user. A middleware may ask it what it asks of a user."""
 
-    is_authenticated = True
+    @property
+    def is_authenticated(self) -> Literal[True]:  # type: ignore[override]
+        return True
 
 
 class ApiKeyAuthentication(BaseAuthentication):

@@ -61,6 +61,7 @@ class Endpoint(APIView):
     permission_classes: Sequence[Any] = (IsAuthenticated,)
     renderer_classes = (JSONRenderer,)
     parser_classes = (BoundedJSONParser, BoundedFormParser)
+    throttle_classes: Sequence[Any] = ()
     content_negotiation_class = JSONAlways
     versioning_class = None
 
@@ -68,6 +69,12 @@ class Endpoint(APIView):
     def view(cls) -> Callable[..., Any]:
         # In autocommit: what was spent or ended stays so, whatever fails later.
         return login_not_required(autocommit(cls.as_view()))
+
+    def initialize_request(self, request: Any, *args: Any, **kwargs: Any) -> Request:
+        drf = super().initialize_request(request, *args, **kwargs)
+        # What the header names may be "bz2": a body of 200 bytes would be read as 200 million.
+        drf.parser_context["encoding"] = "utf-8"
+        return drf
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
@@ -105,7 +112,7 @@ class Body:
         value = self.data.get(name)
         if value is None or value == "":
             return None
-        if not isinstance(value, str) or not _is_storable(value):
+        if not isinstance(value, str) or not is_storable(value):
             raise OAuthError("invalid_request", f"{name} is no text.")
         return value
 
@@ -116,6 +123,6 @@ class Body:
         return value
 
 
-def _is_storable(text: str) -> bool:
+def is_storable(text: str) -> bool:
     """Has it neither NUL nor half a character, which databases refuse?"""
     return "\x00" not in text and not any("\ud800" <= char <= "\udfff" for char in text)

@@ -53,7 +53,7 @@ def verify(token: str, keys: KeySource, *, issuer: str, client_id: str, leeway: 
         )
     except jwt.PyJWKClientConnectionError:
         raise
-    except (jwt.PyJWTError, RecursionError, TypeError, ValueError) as error:
+    except (jwt.PyJWTError, ArithmeticError, RecursionError, TypeError, ValueError) as error:
         raise jwt.InvalidTokenError(str(error)) from error
     return _access_token(decoded["header"], decoded["payload"], client_id)
 
