@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import wraps
 
 from django.contrib.auth.decorators import login_not_required
+from django.core.exceptions import SuspiciousOperation
 from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.debug import sensitive_variables
-from django.views.decorators.http import require_GET
 
 from django_impersonation import clients, flows
 from django_impersonation.addresses import Found, with_query
 from django_impersonation.api.authentication import same
+from django_impersonation.api.endpoints import query_of
+from django_impersonation.api.errors import TOO_LARGE
 from django_impersonation.conf import conf
 from django_impersonation.exceptions import ImpersonationError
 from django_impersonation.guards import sealed
@@ -23,9 +27,26 @@ _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")  # SHA-256 in base64url
 _KNOWN = ("client_id", "redirect_uri", "response_type", "state", "code_challenge", "code_challenge_method")
 
 
-@login_not_required
-@autocommit
-@require_GET
+def _entrance(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """GET alone, with its query in UTF-8 whatever charset the browser names, and JSON for what is refused."""
+
+    @login_not_required
+    @autocommit
+    @wraps(view)
+    def enter(request: HttpRequest) -> HttpResponse:
+        if request.method != "GET":
+            body = {"code": "method_not_allowed", "message": "Only GET is allowed."}
+            return sealed(JsonResponse(body, status=405, headers={"Allow": "GET"}))
+        try:
+            query_of(request)
+        except SuspiciousOperation:
+            return _error("invalid_request", TOO_LARGE)
+        return view(request)
+
+    return enter
+
+
+@_entrance
 @sensitive_variables()
 def authorize(request: HttpRequest) -> HttpResponse:
     """``GET /user_management/authorize``: the code of the impersonation that waits in the operator's own session.
@@ -82,9 +103,7 @@ def _code(request: HttpRequest, client_id: str, redirect_uri: str) -> dict[str, 
     return {"code": code}
 
 
-@login_not_required
-@autocommit
-@require_GET
+@_entrance
 def logout(request: HttpRequest) -> HttpResponse:
     """``GET /user_management/sessions/logout``: ends a client's session, and leads to a registered address.
 

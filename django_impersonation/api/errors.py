@@ -6,7 +6,7 @@ import logging
 from math import ceil
 from typing import Any
 
-from django.core.exceptions import RequestDataTooBig
+from django.core.exceptions import SuspiciousOperation
 from django.core.signals import got_request_exception
 from django.db import DatabaseError, InterfaceError
 from django.http import Http404
@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from django_impersonation.exceptions import InvalidGrant
 
 logger = logging.getLogger("django_impersonation")
+TOO_LARGE = "The request is larger than any honest one."
 
 
 class OAuthError(Exception):
@@ -37,8 +38,10 @@ def respond(error: Exception, sender: Any, request: Any) -> Response:
     headers: dict[str, str] = {}
     if isinstance(error, InvalidGrant):
         error = OAuthError("invalid_grant", "The grant is invalid, was used before, or is over.")
-    if isinstance(error, exceptions.ParseError | exceptions.UnsupportedMediaType | RequestDataTooBig):
+    if isinstance(error, exceptions.ParseError | exceptions.UnsupportedMediaType):
         error = OAuthError("invalid_request", "The body is no JSON object and no form, or it is too long.")
+    if isinstance(error, SuspiciousOperation):  # more parameters, say, than Django reads
+        error = OAuthError("invalid_request", TOO_LARGE)
     status, body = _describe(error)
     if isinstance(error, exceptions.AuthenticationFailed | exceptions.NotAuthenticated):
         headers["WWW-Authenticate"] = "Bearer"

@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from django_impersonation import flows
 from django_impersonation.api import directory, serializers, tokens
 from django_impersonation.api.authentication import EventsKeyAuthentication, same
-from django_impersonation.api.endpoints import Endpoint
+from django_impersonation.api.endpoints import Endpoint, is_storable
 from django_impersonation.api.errors import Unprocessable
 from django_impersonation.api.pagination import listed, lookup, page
 from django_impersonation.conf import conf
@@ -44,7 +44,7 @@ class RevokeSession(Endpoint):
 
     def post(self, request: Request) -> Response:
         session_id = request.data.get("session_id") if isinstance(request.data, dict) else None
-        if not isinstance(session_id, str) or not session_id:
+        if not isinstance(session_id, str) or not session_id or not is_storable(session_id):
             raise Unprocessable("session_id is required, and a text")
         everything = ImpersonationSession.objects.all()
         session = lookup(everything, session_id)
