@@ -6,15 +6,17 @@ import re
 from functools import wraps
 
 from django.contrib.auth.decorators import login_not_required
+from django.core.exceptions import SuspiciousOperation
 from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.utils.http import urlencode
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_variables
 
 from django_impersonation import clients, flows
 from django_impersonation.addresses import Found, with_query
 from django_impersonation.api.authentication import same
+from django_impersonation.api.endpoints import query_of
+from django_impersonation.api.errors import MALFORMED
 from django_impersonation.api.pagination import lookup
 from django_impersonation.conf import conf
 from django_impersonation.exceptions import ImpersonationError
@@ -23,24 +25,26 @@ from django_impersonation.models import ImpersonationSession
 from django_impersonation.records import new_id
 from django_impersonation.views import View, autocommit
 
-# As it stands in an address. Django makes no redirect that is longer than 16,384 characters.
-LONGEST_STATE = 8192
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")  # SHA-256 in base64url
 _KNOWN = ("client_id", "redirect_uri", "response_type", "state", "code_challenge", "code_challenge_method")
 
 
 def visited(view: View) -> View:
-    """For GET alone, so that nothing is spent or ended by anything but a visit; the refusal is JSON."""
+    """GET alone, so that nothing is spent or ended by anything but a visit, and JSON for what is refused."""
 
     @login_not_required
     @autocommit
     @csrf_exempt
     @wraps(view)
     def visit(request: HttpRequest) -> HttpResponse:
-        if request.method == "GET":
-            return view(request)
-        body = {"message": "Only GET is allowed here.", "code": "method_not_allowed"}
-        return _answer(405, body, {"Allow": "GET"})
+        if request.method != "GET":
+            body = {"message": "Only GET is allowed here.", "code": "method_not_allowed"}
+            return _answer(405, body, {"Allow": "GET"})
+        try:
+            query_of(request)
+        except SuspiciousOperation:
+            return _error("invalid_request", MALFORMED)
+        return view(request)
 
     return visit
 
@@ -61,8 +65,6 @@ def authorize(request: HttpRequest) -> HttpResponse:
         return _error("invalid_client", "This client_id is not known.")
     if redirect_uri not in conf.IMPERSONATION_REDIRECT_URIS:
         return _error("invalid_request", "This redirect_uri is not registered in IMPERSONATION_REDIRECT_URIS.")
-    if len(urlencode({"state": given.get("state", "")})) > LONGEST_STATE:  # before a code is made in vain
-        return _error("invalid_request", "state is too long.")
     answer = _flaw(request) or _code(request, client_id, redirect_uri)
     if "state" in given:
         answer["state"] = given["state"]

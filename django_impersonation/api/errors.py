@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from django_impersonation.exceptions import InvalidGrant
 
 logger = logging.getLogger("django_impersonation")
+MALFORMED = "The request is malformed or too large."
 
 
 class OAuthError(Exception):
@@ -39,8 +40,8 @@ def respond(error: Exception, sender: Any, request: Any) -> Response:
         error = OAuthError("invalid_grant", "The grant is invalid, was used before, or is over.")
     if isinstance(error, exceptions.ParseError | exceptions.UnsupportedMediaType):
         error = OAuthError("invalid_request", "The body is no JSON object and no form, or it is too long.")
-    if isinstance(error, SuspiciousOperation):  # as Django answers it
-        error = OAuthError("invalid_request", "The request is malformed or too long.")
+    if isinstance(error, SuspiciousOperation):  # more parameters, say, than Django reads
+        error = OAuthError("invalid_request", MALFORMED)
     status, body = _describe(error)
     if isinstance(error, exceptions.AuthenticationFailed | exceptions.NotAuthenticated):
         headers["WWW-Authenticate"] = "Bearer"
