@@ -76,7 +76,7 @@ class Settings:
 
     @property
     def IMPERSONATION_CLIENT_ID(self) -> str:
-        return str(getattr(settings, "IMPERSONATION_CLIENT_ID", ""))
+        return _text("IMPERSONATION_CLIENT_ID")
 
     @property
     def IMPERSONATION_PUBLIC_CLIENT(self) -> bool:
@@ -86,12 +86,12 @@ class Settings:
     @property
     def IMPERSONATION_API_KEY(self) -> str:
         """The client's secret, and the key to every endpoint."""
-        return str(getattr(settings, "IMPERSONATION_API_KEY", ""))
+        return _text("IMPERSONATION_API_KEY")
 
     @property
     def IMPERSONATION_EVENTS_KEY(self) -> str:
         """A key to the events alone."""
-        return str(getattr(settings, "IMPERSONATION_EVENTS_KEY", ""))
+        return _text("IMPERSONATION_EVENTS_KEY")
 
     @property
     def IMPERSONATION_JWT_SIGNING_KEY(self) -> Sequence[str]:
@@ -102,7 +102,7 @@ class Settings:
 
     @property
     def IMPERSONATION_JWT_ISSUER(self) -> str:
-        return str(getattr(settings, "IMPERSONATION_JWT_ISSUER", ""))
+        return _text("IMPERSONATION_JWT_ISSUER")
 
     @property
     def IMPERSONATION_REDIRECT_URIS(self) -> Sequence[str]:
@@ -117,6 +117,12 @@ class Settings:
     def IMPERSONATION_INITIATE_LOGIN_URL(self) -> str | None:
         """The client's sign-in route. None: the code goes to the callback directly."""
         return getattr(settings, "IMPERSONATION_INITIATE_LOGIN_URL", None)
+
+
+def _text(name: str) -> str:
+    """Empty where it is None, as ``os.environ.get`` gives it: "None" would be a key that anybody guesses."""
+    value = getattr(settings, name, None)
+    return "" if value is None else str(value)
 
 
 def _duration(value: object) -> timedelta:
