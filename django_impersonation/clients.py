@@ -61,7 +61,7 @@ def authorize(request: HttpRequest, *, client_id: str, redirect_uri: str, code_c
     try:
         if waiting.user is None:
             raise ImpersonationDenied(_("This user no longer exists."), "user_missing")
-        codes.check(request, user=waiting.user, organization=_organization(waiting))
+        codes.check(request, user=waiting.user, organization=_organization(waiting, waiting.user))
     except ImpersonationDenied as refusal:
         codes.deny(request, user=waiting.user, refusal=refusal)
         raise
@@ -110,7 +110,11 @@ def authenticate_with_refresh_token(token: str, *, client_id: str, organization_
         raise codes.invalid_grant()
     if organization_id is not None and organization_id != session.organization_id:
         raise codes.invalid_grant()
-    return Grant(session, user, _new_refresh_token(session, generation=found.generation + 1))
+    try:  # the new token will say that the user is in it
+        _organization(session, user)
+    except ImpersonationDenied as left:
+        raise codes.invalid_grant() from left
+    return Grant(session, user, _new_refresh_token(session, found))
 
 
 def load(session_id: str, *, client_id: str) -> tuple[ImpersonationSession, Any]:
@@ -139,12 +143,12 @@ def _begin(request: HttpRequest, grant: AuthorizationCode, fields: dict[str, Any
     try:
         if impersonator is None or user is None:
             raise ImpersonationDenied(_("This user no longer exists."), "user_missing")
-        policy.check(impersonator=impersonator, user=user, organization=_organization(grant))
+        policy.check(impersonator=impersonator, user=user, organization=_organization(grant, user))
         with transaction.atomic(using=Event.objects.db):
             session = create_session(request, grant, impersonator=impersonator, **fields)
             # Asked as on every request to come: it must not begin with what would end it.
             session, loaded = _judged(validity.examine(session.pk))
-            token = _new_refresh_token(session, generation=0)
+            token = _new_refresh_token(session)
     except ImpersonationDenied as refusal:
         codes.deny(request, user=user, refusal=refusal, actor=impersonator or AnonymousUser())
         raise codes.invalid_grant() from refusal
@@ -167,11 +171,12 @@ def _judged(session: Any) -> tuple[ImpersonationSession, Any]:
 
 
 @sensitive_variables("token")
-def _new_refresh_token(session: ImpersonationSession, *, generation: int) -> str:
+def _new_refresh_token(session: ImpersonationSession, parent: RefreshToken | None = None) -> str:
     token = secrets.token_urlsafe(32)
-    RefreshToken.objects.create(digest=digest(token), session=session, generation=generation)
+    of_parent = {} if parent is None else {"generation": parent.generation + 1, "parent_digest": parent.digest}
+    RefreshToken.objects.create(digest=digest(token), session=session, **of_parent)
     return token
 
 
-def _organization(grant: AuthorizationCode) -> Any:
-    return codes.choose_organization(grant.user, grant.organization_id) if grant.organization_id else None
+def _organization(deed: AuthorizationCode | ImpersonationSession, user: Any) -> Any:
+    return codes.choose_organization(user, deed.organization_id) if deed.organization_id else None

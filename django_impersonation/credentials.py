@@ -69,6 +69,7 @@ class RefreshToken(models.Model):
     """One of a session's refresh tokens (RFC 6749 section 1.5). Each use makes one of the next generation."""
 
     digest = models.CharField(max_length=64, unique=True)
+    parent_digest = models.CharField(max_length=64, blank=True)
     session = models.ForeignKey(
         "django_impersonation.ImpersonationSession", models.CASCADE, related_name="refresh_tokens"
     )
@@ -84,11 +85,12 @@ class RefreshToken(models.Model):
         return f"refresh token {self.pk}"
 
     def is_superseded(self) -> bool:
-        """Was it used too long ago, or one that came of it?
+        """Was it used too long ago, or was another one used in its place?
 
-        The one before the newest stays good for ``REUSE``: whoever comes with it then, or with an older one
-        at any time, has it from somewhere else (RFC 9700 section 4.14.2).
+        The one before the newest stays good for ``REUSE``. Whoever comes with it then, with an older one, or with
+        a second one of a generation whose first was used, has it from somewhere else (RFC 9700 section 4.14.2).
         """
-        next_one, long_ago = self.generation + 1, timezone.now() - REUSE
-        later = Q(generation=next_one, created_at__lte=long_ago) | Q(generation__gt=next_one)
-        return RefreshToken.objects.filter(later, session=self.session_id).exists()
+        next_one, long_ago = Q(generation=self.generation + 1), timezone.now() - REUSE
+        later = Q(generation__gt=self.generation + 1) | next_one & Q(created_at__lte=long_ago)
+        others = next_one & ~Q(parent_digest=self.digest)
+        return RefreshToken.objects.filter(later | others, session=self.session_id).exists()

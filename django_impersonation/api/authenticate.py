@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
@@ -19,6 +17,7 @@ from django_impersonation.api import serializers, tokens
 from django_impersonation.api.authentication import same
 from django_impersonation.api.endpoints import Body, Endpoint
 from django_impersonation.api.errors import OAuthError
+from django_impersonation.api.middleware import without_session
 from django_impersonation.conf import conf
 from django_impersonation.grants import ip_address
 from django_impersonation.models import ImpersonationSession
@@ -55,7 +54,8 @@ class Authenticate(Endpoint):
         if verifier and not _VERIFIER.fullmatch(verifier):
             raise OAuthError("invalid_grant", "code_verifier has 43 to 128 unreserved characters.")
         tokens.signing_keys()  # before the code is spent: without keys there is no token to give
-        with _without_session(request) as plain:
+        with without_session(request._request) as plain:
+            plain.user = AnonymousUser()
             granted = clients.authenticate_with_code(
                 plain,
                 code,
@@ -109,17 +109,3 @@ def _described(body: Body) -> dict[str, Any]:
     """Where the user is, in the words of a client that has proven who it is. ``REMOTE_ADDR`` is only its own."""
     described = {"ip_address": ip_address(body.get("ip_address")), "user_agent": body.get("user_agent")}
     return {name: value for name, value in described.items() if value is not None}
-
-
-@contextmanager
-def _without_session(request: Request) -> Iterator[Any]:
-    """Django's request as receivers of signals see it: a client has no session and must not be given a cookie."""
-    plain: Any = request._request
-    own = getattr(plain, "session", None)
-    plain.user = AnonymousUser()
-    if own is not None:
-        plain.session = type(own)()
-    try:
-        yield plain
-    finally:
-        plain.session = own

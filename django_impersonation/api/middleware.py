@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import jwt
@@ -44,7 +45,8 @@ class ImpersonationTokenMiddleware:
         refusal = _admit(request, token)
         if refusal is not None:
             return refusal
-        response = self.get_response(request)
+        with without_session(request):
+            response = self.get_response(request)
         guards.record_refusal(request, response)
         return _finish(response)
 
@@ -52,10 +54,24 @@ class ImpersonationTokenMiddleware:
         refusal = await sync_to_async(_admit)(request, token)
         if refusal is not None:
             return refusal
-        response = await self.get_response(request)
+        with without_session(request):
+            response = await self.get_response(request)
         if guards.was_refused(request, response):
             await sync_to_async(guards.record_refusal)(request, response)
         return _finish(response)
+
+
+@contextmanager
+def without_session(request: Any) -> Iterator[Any]:
+    """A client has no session: what the cookies beside its token name is somebody else's, and stays untouched."""
+    own = getattr(request, "session", None)
+    if own is not None:
+        request.session = type(own)()
+    try:
+        yield request
+    finally:
+        request.session = own
+        request._impersonation_forgotten = False  # its logout was the client's, and the cookies are not
 
 
 def _admit(request: Any, token: str) -> HttpResponse | None:

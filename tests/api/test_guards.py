@@ -358,13 +358,33 @@ def test_a_login_of_the_same_user_by_token_leaves_no_session(begin: Begin, peopl
 
 
 # ABUSE 10
-def test_a_login_of_the_same_user_by_token_signs_the_browser_out_that_sent_it(
-    begin: Begin, people: Any, mode: str
+# ABUSE 32
+@pytest.mark.parametrize("path", ["/enter/dave@example.com/", "/enter/carol@example.com/", "/leave/", "/aleave/"])
+def test_what_is_done_by_token_leaves_the_session_beside_it_alone(
+    begin: Begin, people: Any, mode: str, path: str
 ) -> None:
-    caller = Caller(mode, token=begin.token(people.dave), cookies=Browser(people.dave).cookies)
-    assert caller.get("/enter/dave@example.com/").status_code == 200
-    caller.headers = {}
-    assert caller.get("/whoami/").json()["user"] == "AnonymousUser"
+    token = begin.token(people.dave)
+    ordinary, impersonated = Browser(people.noor), Browser(people.admin)
+    impersonated.start(people.bob, organization=people.acme)
+    for browser, name in ((ordinary, "noor@example.com"), (impersonated, "bob@example.com")):
+        before = {key: morsel.value for key, morsel in browser.cookies.items()}
+        caller = Caller(mode, token=token, cookies=browser.cookies)
+        answer = caller.get(path)
+        assert answer.status_code in (200, 401)
+        assert not {"sessionid", "impersonation", "impersonation_return_key"} & set(answer.cookies)
+        assert {key: morsel.value for key, morsel in browser.cookies.items()} == before
+        assert browser.who()["user"] == name
+
+
+# ABUSE 32
+def test_a_view_by_token_sees_nothing_of_the_session_beside_it(begin: Begin, people: Any, mode: str) -> None:
+    browser = Browser(people.noor)
+    session = browser.session
+    session["cart"] = ["Noor's"]
+    session.save()
+    caller = Caller(mode, token=begin.token(people.dave), cookies=browser.cookies)
+    assert caller.get("/cart/").json() == {"cart": ["bought by token"]}
+    assert browser.session["cart"] == ["Noor's"]
 
 
 # ABUSE 23
@@ -395,7 +415,7 @@ def test_a_login_of_another_user_by_token_ends_the_session(begin: Begin, people:
     assert caller.get("/whoami/").status_code == 401
     caller.headers = {}
     assert caller.get("/whoami/").json() == {
-        "user": "carol@example.com",
+        "user": "AnonymousUser",
         "impersonation": None,
         "impersonator": None,
         "current": None,

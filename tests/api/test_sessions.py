@@ -488,8 +488,11 @@ def test_with_a_session_the_codes_of_its_impersonator_are_void(
 
 @pytest.mark.parametrize(
     "value",
-    [True, False, None, 0, 1, 1.5, [], ["x"], {}, {"id": 1}, "", [UNKNOWN]],
-    ids=repr,
+    [
+        *(True, False, None, 0, 1, 1.5, [], ["x"], {}, {"id": 1}, "", [UNKNOWN]),
+        *("\x00", "session_\x00", "\ud800", "session_\udfff"),  # no database has such a text
+    ],
+    ids=ascii,
 )
 def test_an_id_that_is_no_text_is_unprocessable(api: ApiClient, session: ImpersonationSession, value: Any) -> None:
     answer = revoke(api, value)
@@ -503,7 +506,7 @@ def test_an_id_that_is_no_text_is_unprocessable(api: ApiClient, session: Imperso
     "value",
     [
         *(UNKNOWN, "true", "True", "1", "0", "null", "session_", "*", "%", "_" * 34, "' OR 1=1 --", "é", "\u202e"),
-        *("x" * 5000, "\x00", "session_\x00", "\ud800", "session_" + "\udfff", "🙂"),
+        *("x" * 5000, "🙂"),
     ],
     ids=lambda value: ascii(value)[:40],
 )

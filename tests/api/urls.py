@@ -114,6 +114,12 @@ async def aenter(request: HttpRequest, email: str) -> JsonResponse:
     return JsonResponse({})
 
 
+def cart(request: HttpRequest) -> JsonResponse:
+    """Puts something into the session, and says what is in it."""
+    request.session["cart"] = [*request.session.get("cart", ()), "bought by token"]
+    return JsonResponse({"cart": request.session["cart"]})
+
+
 def leave(request: HttpRequest) -> JsonResponse:
     logout(request)
     return JsonResponse(seen(request))
@@ -147,6 +153,7 @@ urlpatterns = [
     path("drf/in/<str:organization>/", Api.as_view()),
     path("enter/<str:email>/", enter),
     path("aenter/<str:email>/", aenter),
+    path("cart/", cart),
     path("leave/", leave),
     path("aleave/", aleave),
     path("leave-and-enter/<str:email>/", leave_and_enter),
