@@ -27,6 +27,8 @@ MATRIX = {
 }
 PAIRS = [(python, django) for django, pythons in MATRIX.items() for python in pythons]
 OLDEST, NEWEST = PAIRS[0], PAIRS[-1]
+# The newest that all of the peers in the group `bench` say they support.
+BENCHMARK_DJANGO = "6.0"
 
 DATABASES = {
     "postgresql": (
@@ -145,6 +147,14 @@ def coverage(session: nox.Session) -> None:
 
 
 @nox.session(python=NEWEST[0])
+def benchmarks(session: nox.Session) -> None:
+    """Queries and times, beside those of other packages. Ten minutes; `-- --quick` tries whether it runs."""
+    peers = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "bench")
+    session.install("-e", ".", f"Django~={BENCHMARK_DJANGO}.0", *peers)
+    session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session(python=NEWEST[0])
 def messages(session: nox.Session) -> None:
     """The message catalogs hold every message of the code, translated and compiled. Needs GNU gettext."""
     for tool in ("msgfmt", "msgattrib", "msgunfmt", "xgettext"):
@@ -237,6 +247,7 @@ def sdist_problems(sdist: Path) -> list[str]:
         names = [name.partition("/")[2] for name in archive.getnames()]
     wanted = (
         "tests/",
+        "benchmarks/",
         "example_project/",
         f"{PACKAGE}/py.typed",
         "manage.py",
