@@ -37,6 +37,7 @@ ORDER = [
     "blocked",
     "guards",
     "middleware",
+    "sockets",
     "forms",
     "templatetags.django_impersonation",
     "views",
