@@ -129,6 +129,15 @@ def sdk(session: nox.Session) -> None:
     session.run("pytest", "tests/api/test_sdk.py", *session.posargs)
 
 
+@nox.session
+@nox.parametrize(["python", "django"], [OLDEST, NEWEST], ids=["/".join(pair) for pair in (OLDEST, NEWEST)])
+def recipes(session: nox.Session, django: str) -> None:
+    """The recipes of docs/recipes.md, each with the package that it is about; none may be missing."""
+    install(session, django=django, extra="test,recipes")
+    required = {"DJANGO_IMPERSONATION_REQUIRE": "all", "PYTEST_ADDOPTS": None}
+    session.run("pytest", *workers(session), "tests/test_recipes.py", *session.posargs, env=required)
+
+
 @nox.session(python=NEWEST[0])
 def browser(session: nox.Session) -> None:
     """The end-to-end tests, in the system's Chromium."""

@@ -147,9 +147,15 @@ def _names(match: ResolverMatch) -> Iterator[str]:
     view = match.func
     while isinstance(view, partial):
         view = view.func
-    yield f"{view.__module__}.{getattr(view, '__qualname__', type(view).__qualname__)}"
-    for base in getattr(getattr(view, "view_class", None) or getattr(view, "cls", None), "__mro__", ()):
-        yield f"{base.__module__}.{base.__qualname__}"
+    bases = getattr(getattr(view, "view_class", None) or getattr(view, "cls", None), "__mro__", ())
+    for one in (view, *bases, *_operations(view)):
+        yield f"{one.__module__}.{getattr(one, '__qualname__', type(one).__qualname__)}"
+
+
+def _operations(view: Any) -> list[Any]:
+    """django-ninja: one view, with a name of its own, for all operations of a path. It knows them by its closure."""
+    cells = view.__closure__ or () if view.__module__ == "ninja.operation" else ()
+    return [operation.view_func for cell in cells for operation in getattr(cell.cell_contents, "operations", ())]
 
 
 @lru_cache

@@ -38,6 +38,7 @@ ORDER = [
     "blocked",
     "guards",
     "middleware",
+    "sockets",
     "forms",
     "templatetags.django_impersonation",
     "views",

@@ -40,7 +40,7 @@ def staff_bar(context: Context, *, side: str = "bottom") -> SafeString | str:
                 "expires": str(int(utc(impersonation.expires_at).timestamp())),
                 "side": "top" if side == "top" else "bottom",
                 "nonce": getattr(request, "csp_nonce", None) if nonce is None else nonce,
-                "csrf_token": context.get("csrf_token") or get_token(request),
+                "csrf_token": get_token(request),
                 "stop_url": reverse("django_impersonation:stop"),
             },
         )

@@ -1,7 +1,8 @@
 """Where other packages keep their sensitive views: nothing here needs them installed.
 
-The dotted paths and names are those of django-allauth 65.21, django-oauth-toolkit 3.4, dj-rest-auth 7.2, djoser 2.3,
-django-rest-knox 5.1, djangorestframework-simplejwt 5.5, django-two-factor-auth 1.18, social-auth-app-django 7.2.
+The dotted paths and names are those of django-allauth 65.22, django-oauth-toolkit 3.4, dj-rest-auth 7.2, djoser 2.3,
+django-rest-knox 5.1, djangorestframework-simplejwt 5.5, django-two-factor-auth 1.18, social-auth-app-django 7.2; of
+django-allauth also 65.21, whose classes of `account` stand in one module.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ allauth.account.views.PasswordResetView allauth.account.views.PasswordResetFromK
 allauth.account.views.EmailView allauth.account.views.ConfirmEmailView
 allauth.account.views.EmailVerificationSentView allauth.account.views.ReauthenticateView
 allauth.account.views.ChangePhoneView allauth.account.views.VerifyPhoneView
+allauth.account.views._reauthenticate.ConfirmReauthenticationCodeView
 allauth.mfa.base.views.IndexView allauth.mfa.base.views.TrustView allauth.mfa.totp.views.ActivateTOTPView
 allauth.mfa.totp.views.DeactivateTOTPView allauth.mfa.recovery_codes.views.GenerateRecoveryCodesView
 allauth.mfa.recovery_codes.views.DownloadRecoveryCodesView allauth.mfa.webauthn.views.AddWebAuthnView
@@ -50,6 +52,7 @@ names = """
 password_change password_change_done password_reset password_reset_confirm
 account_change_password account_set_password account_reset_password account_reset_password_from_key
 account_email account_email_verification_sent account_change_phone account_verify_phone account_reauthenticate
+account_request_reauthentication_code account_confirm_reauthentication_code
 mfa_index mfa_activate_totp mfa_deactivate_totp mfa_view_recovery_codes mfa_add_webauthn mfa_trust
 socialaccount_connections socialaccount_signup usersessions_list
 """

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from example_project.shop.middleware import ContentSecurityPolicyMiddleware
 from tests.e2e.browsing import Visitor
+from tests.require import lacking
 
 # Pictures for the docs are taken on demand: SCREENSHOTS=1 pytest tests/e2e/test_screenshots.py
 collect_ignore = [] if os.environ.get("SCREENSHOTS") == "1" else ["test_screenshots.py"]
@@ -26,13 +27,6 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-
-
-def lacking(reason: str) -> None:
-    """CI must have everything; elsewhere a test may be skipped, and says why."""
-    if os.environ.get("DJANGO_IMPERSONATION_REQUIRE") == "all":
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="package")
