@@ -53,6 +53,11 @@ def install(session: nox.Session, *packages: str, django: str = NEWEST[1], extra
     session.install("-e", f".[{extra}]", f"Django~={django}.0", *packages)
 
 
+def group(name: str) -> tuple[str, ...]:
+    """The packages of a dependency group; the pip of a new environment may be too old for ``--group``."""
+    return nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), name)
+
+
 def workers(session: nox.Session) -> list[str]:
     """One xdist worker for each core, unless the caller chose a number."""
     chosen = any(arg.startswith(("-n", "--numprocesses")) for arg in session.posargs)
@@ -133,7 +138,7 @@ def sdk(session: nox.Session) -> None:
 @nox.parametrize(["python", "django"], [OLDEST, NEWEST], ids=["/".join(pair) for pair in (OLDEST, NEWEST)])
 def recipes(session: nox.Session, django: str) -> None:
     """The recipes of docs/recipes.md, each with the package that it is about; none may be missing."""
-    install(session, django=django, extra="test,recipes")
+    install(session, *group("recipes"), django=django)
     required = {"DJANGO_IMPERSONATION_REQUIRE": "all", "PYTEST_ADDOPTS": None}
     session.run("pytest", *workers(session), "tests/test_recipes.py", *session.posargs, env=required)
 
@@ -158,8 +163,7 @@ def coverage(session: nox.Session) -> None:
 @nox.session(python=NEWEST[0])
 def benchmarks(session: nox.Session) -> None:
     """Queries and times, beside those of other packages. Ten minutes; `-- --quick` tries whether it runs."""
-    peers = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "bench")
-    session.install("-e", ".", f"Django~={BENCHMARK_DJANGO}.0", *peers)
+    session.install("-e", ".", f"Django~={BENCHMARK_DJANGO}.0", *group("bench"))
     session.run("python", "-m", "benchmarks", *session.posargs)
 
 

@@ -24,7 +24,7 @@ def follow(recipe: str, folder: Path, *ignored: str) -> None:
     try:
         version(recipe)
     except PackageNotFoundError:
-        lacking(f"{recipe} is not installed; pip install -e '.[recipes]'")
+        lacking(f"{recipe} is not installed; `nox -s recipes` installs it")
     warnings = [argument for message in ignored for argument in ("-W", f"ignore:{message}")]
     command = [sys.executable, "-W", "error", *warnings, "-m", "tests.recipes.run", recipe, str(folder)]
     environment = {"PATH": "", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1"}
