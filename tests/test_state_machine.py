@@ -269,7 +269,7 @@ class Impersonations(RuleBasedStateMachine):
 
     def login(self, seat: Seat, name: str) -> None:
         person, row, session = self.persons[name], self.row(name), seat.session
-        valid = session is not None and self.expected(seat) == self.tagged(session)
+        valid = self.acts(seat)
         response = seat.browser.post("/accounts/login/", {"username": person.email, "password": person.password})
         forget_dead_cookies(seat.browser)
         if response.status_code != 302:
@@ -294,7 +294,7 @@ class Impersonations(RuleBasedStateMachine):
     def somebody_signs_out(self, number: int) -> None:
         seat = self.seats[number]
         session = seat.session
-        valid = session is not None and self.expected(seat) == self.tagged(session)
+        valid = self.acts(seat)
         response = seat.browser.post("/accounts/logout/")
         forget_dead_cookies(seat.browser)
         if response.status_code == 409:
@@ -340,7 +340,7 @@ class Impersonations(RuleBasedStateMachine):
     def somebody_stops(self, number: int, by_script: bool) -> None:
         seat = self.seats[number]
         session, parked = seat.session, seat.parked
-        valid = session is not None and self.expected(seat) == self.tagged(session)
+        valid = self.acts(seat)
         seat.browser.stop(headers={"Sec-Fetch-Dest": "empty"} if by_script else {})
         forget_dead_cookies(seat.browser)
         if session is None:
@@ -412,7 +412,7 @@ class Impersonations(RuleBasedStateMachine):
 
     def spend(self, seat: Seat, code: Code) -> None:
         session, seen = seat.session, self.expected(seat)
-        acts = session is not None and seen == self.tagged(session)
+        acts = self.acts(seat)
         usable = (
             self.is_usable(code, for_api=False)
             and session is None
@@ -541,13 +541,13 @@ class Impersonations(RuleBasedStateMachine):
     @rule(which=a_number)
     def the_time_of_a_session_is_over(self, which: int) -> None:
         """To the second."""
-        end = self.row_of(self.started[-1 - which % len(self.started)]).expires_at.timestamp()
+        end = self.row_of(self.newest(which)).expires_at.timestamp()
         Clock.stands_at = max(Clock.stands_at, end)
 
     @precondition(lambda self: self.started)
     @rule(which=a_number)
     def a_session_is_revoked(self, which: int) -> None:
-        session = self.started[-1 - which % len(self.started)]
+        session = self.newest(which)
         was_live = self.row_of(session).ended_at is None
         self.api.with_key(
             "post",
@@ -575,12 +575,12 @@ class Impersonations(RuleBasedStateMachine):
     @precondition(lambda self: self.started)
     @rule(which=a_number, what=st.sampled_from(CHANGES_OF_STAFF))
     def an_impersonator_changes(self, which: int, what: str) -> None:
-        self.change(self.started[-1 - which % len(self.started)].staff, what)
+        self.change(self.newest(which).staff, what)
 
     @precondition(lambda self: self.started)
     @rule(which=a_number, what=st.sampled_from(CHANGES_OF_USERS))
     def a_user_changes(self, which: int, what: str) -> None:
-        self.change(self.started[-1 - which % len(self.started)].user, what)
+        self.change(self.newest(which).user, what)
 
     @rule(name=a_person)
     def somebody_gets_everything_back(self, name: str) -> None:
@@ -608,6 +608,72 @@ class Impersonations(RuleBasedStateMachine):
             flag = {"inactive": "is_active", "staff": "is_staff", "not_staff": "is_staff"}.get(what, "is_superuser")
             self.write(name, **{flag: what in ("staff", "superuser")})
 
+    # -- each change by itself, in whatever state it comes, and taken back: so that no order has to be lucky ----
+
+    def newest(self, which: int) -> Started:
+        return self.started[-1 - which % len(self.started)]
+
+    def look(self, session: Started) -> None:
+        for seat in self.seats:
+            if seat.session is session:
+                assert self.seen(self.copy_of(seat)) == self.expected(seat)
+        for token in [one for one in self.tokens if one.session is session][-1:]:
+            assert self.me(self.api, headers=bearer(token.access)) == self.expected_of(token)
+
+    @precondition(lambda self: self.started)
+    @rule(which=a_number)
+    def any_change_would_be_seen(self, which: int) -> None:
+        session = self.newest(which)
+        changes = [(session.staff, what) for what in self.CHANGES_OF_STAFF]
+        changes += [(session.user, what) for what in self.CHANGES_OF_USERS]
+        for name, what in changes:
+            password = self.persons[name].password
+            with transaction.atomic():
+                self.change(name, what)
+                self.look(session)
+                transaction.set_rollback(True)
+            self.persons[name].password = password
+        enabled, self.enabled = self.enabled, False
+        with transaction.atomic():
+            # As where the row of another environment is brought along: nothing was ended.
+            Configuration.objects.update(enabled=False)
+            self.look(session)
+            transaction.set_rollback(True)
+        self.enabled = enabled
+
+    @precondition(lambda self: any(self.acts(seat) for seat in self.seats))
+    @rule(which=a_number)
+    def any_login_and_logout_would_be_seen(self, which: int) -> None:
+        acting = [seat for seat in self.seats if self.acts(seat)]
+        seat = acting[which % len(acting)]
+        for name in (None, *STAFF, *CUSTOMERS):
+            row = self.row(name) if name else None
+            if name == seat.session.user or (name and not (row and row.is_active)):  # type: ignore[union-attr]
+                continue
+            with transaction.atomic():
+                browser = self.copy_of(seat)
+                if name is None:
+                    browser.post("/accounts/logout/")
+                else:
+                    person = self.persons[name]
+                    browser.post("/accounts/login/", {"username": person.email, "password": person.password})
+                forget_dead_cookies(browser)
+                assert ends(self.row_of(seat.session)) == ["signed_out"]  # type: ignore[arg-type]
+                own = name and Login(name, self.persons[name].password)
+                assert self.seen(browser) == self.untagged(own or None)
+                browser.stop()
+                forget_dead_cookies(browser)
+                assert self.seen(browser) == self.untagged(own or None)
+                transaction.set_rollback(True)
+
+    def acts(self, seat: Seat) -> bool:
+        return seat.session is not None and self.expected(seat) == self.tagged(seat.session)
+
+    def copy_of(self, seat: Seat) -> Browser:
+        copy = Browser()
+        copy.cookies = SimpleCookie({name: one.value for name, one in seat.browser.cookies.items()})
+        return copy
+
     def write(self, name: str, **fields: Any) -> None:
         User._base_manager.filter(pk=self.persons[name].pk).update(**fields)
 
@@ -624,8 +690,7 @@ class Impersonations(RuleBasedStateMachine):
         for seat in self.seats:
             expected = self.expected(seat)
             with transaction.atomic():
-                copy = Browser()
-                copy.cookies = SimpleCookie({name: one.value for name, one in seat.browser.cookies.items()})
+                copy = self.copy_of(seat)
                 assert self.seen(copy) == expected
                 assert self.me(copy) == {name: expected[name] for name in ("user", "impersonator")}
                 transaction.set_rollback(True)
@@ -669,7 +734,7 @@ def test_a_view_sees_the_tagged_user_or_who_signed_in_there_or_nobody(people: An
     machine = type("Machine", (Impersonations,), {"people": people})
     examples = hypothesis_settings().max_examples  # 100 in the suite
     budget = hypothesis_settings(
-        max_examples=examples // 4,
+        max_examples=examples // 5,
         stateful_step_count=15 if examples <= 100 else 50,
         suppress_health_check=list(HealthCheck),
     )
