@@ -1,4 +1,7 @@
-"""Where a browser is sent. Every address comes from a setting, a view of ours or a check; none from a request."""
+"""Where a browser is sent.
+
+Addresses come from settings and from views of ours; any other was checked to be a path of this site.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,12 @@ def return_url(user: Any, wanted: str | None) -> str:
     """Where *Stop* leads: the setting, what was wanted if it is a path of this site, else the user's admin page."""
     if conf.IMPERSONATION_RETURN_URL is not None:
         return resolve_url(conf.IMPERSONATION_RETURN_URL)
-    if wanted and len(wanted) <= 2000 and url_has_allowed_host_and_scheme(wanted, allowed_hosts=None):
+    if (
+        wanted
+        and len(wanted) <= 2000
+        and "\x00" not in wanted
+        and url_has_allowed_host_and_scheme(wanted, allowed_hosts=None)
+    ):
         return wanted
     try:
         return reverse(f"admin:{user._meta.app_label}_{user._meta.model_name}_change", args=[quote(user.pk)])

@@ -42,11 +42,11 @@ def register_all() -> None:
     register(check_api, Tags.security)
 
 
-def _error(number: int, message: str, hint: str) -> Error:
+def error(number: int, message: str, hint: str) -> Error:
     return Error(message, hint=hint, id=f"django_impersonation.E{number:03}")
 
 
-def _warning(number: int, message: str, hint: str) -> checks.Warning:
+def warning(number: int, message: str, hint: str) -> checks.Warning:
     return checks.Warning(message, hint=hint, id=f"django_impersonation.W{number:03}")
 
 
@@ -54,17 +54,15 @@ def check_middleware(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
     ours, djangos = places_of(ImpersonationMiddleware), places_of(AuthenticationMiddleware)
     place = f'Put "{OURS}" into MIDDLEWARE once, on the line after "{DJANGOS}".'
     if not ours:
-        yield _error(1, "The impersonation middleware is not installed.", place)
+        yield error(1, "The impersonation middleware is not installed.", place)
     elif len(ours) > 1:
-        yield _error(2, "The impersonation middleware is installed more than once.", place)
+        yield error(2, "The impersonation middleware is installed more than once.", place)
     elif not djangos or djangos[0] > ours[0]:
-        yield _error(3, "The impersonation middleware stands before AuthenticationMiddleware.", place)
+        yield error(3, "The impersonation middleware stands before AuthenticationMiddleware.", place)
     elif ours[0] != djangos[0] + 1:
-        yield _warning(
-            1, "The impersonation middleware does not stand directly after AuthenticationMiddleware.", place
-        )
+        yield warning(1, "The impersonation middleware does not stand directly after AuthenticationMiddleware.", place)
     if places_of(RemoteUserMiddleware):
-        yield _error(
+        yield error(
             4,
             "RemoteUserMiddleware signs the staff member in again on every request, over the impersonated user.",
             "Remove RemoteUserMiddleware from MIDDLEWARE, or django_impersonation from INSTALLED_APPS.",
@@ -77,25 +75,25 @@ def check_settings(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
     for name, number in (("IMPERSONATION_POLICY", 7), ("IMPERSONATION_ORGANIZATIONS", 8)):
         try:
             getattr(conf, name)
-        except ImportError as error:
+        except ImportError as flaw:
             hint = f'Set {name} to the dotted path of a function, for example "shop.support.{name[14:].lower()}".'
-            yield _error(number, f"{name} cannot be imported: {error}", hint)
+            yield error(number, f"{name} cannot be imported: {flaw}", hint)
     if conf.IMPERSONATION_ON_STOP not in ("restore", "sign_out"):
-        yield _error(9, "IMPERSONATION_ON_STOP has an unknown value.", 'Set it to "restore" or to "sign_out".')
+        yield error(9, "IMPERSONATION_ON_STOP has an unknown value.", 'Set it to "restore" or to "sign_out".')
     if not isinstance(getattr(settings, "IMPERSONATION_ENABLED", None), bool | None):
-        yield _error(10, "IMPERSONATION_ENABLED is no boolean and counts as off.", "Set it to True, False or None.")
+        yield error(10, "IMPERSONATION_ENABLED is no boolean and counts as off.", "Set it to True, False or None.")
     patterns = getattr(settings, "IMPERSONATION_BLOCKED_VIEWS", ())
     if not isinstance(patterns, list | tuple) or not all(isinstance(p, str) and p.strip("-") for p in patterns):
         hint = 'Set IMPERSONATION_BLOCKED_VIEWS to a list of strings, for example ["billing:*", "-password_reset*"].'
-        yield _error(11, "IMPERSONATION_BLOCKED_VIEWS is not a list of patterns.", hint)
+        yield error(11, "IMPERSONATION_BLOCKED_VIEWS is not a list of patterns.", hint)
     if not conf.IMPERSONATION_ENVIRONMENT or len(conf.IMPERSONATION_ENVIRONMENT) > 100:
         hint = 'Set IMPERSONATION_ENVIRONMENT to a name such as "production" or "staging".'
-        yield _error(12, "IMPERSONATION_ENVIRONMENT is empty or longer than 100 characters.", hint)
+        yield error(12, "IMPERSONATION_ENVIRONMENT is empty or longer than 100 characters.", hint)
     for name in ("IMPERSONATION_LANDING_URL", "IMPERSONATION_RETURN_URL"):
         url = getattr(conf, name)
         if url is not None and not _is_address(url):
             hint = f'Set {name} to a path such as "/", an https:// address or the name of a URL pattern.'
-            yield _error(13, f"{name} is not an address.", hint)
+            yield error(13, f"{name} is not an address.", hint)
 
 
 def check_urls(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
@@ -103,11 +101,11 @@ def check_urls(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
         reverse("django_impersonation:stop")
     except NoReverseMatch:
         hint = 'Add path("impersonation/", include("django_impersonation.urls")) to your URLconf.'
-        yield _error(14, "The URLs of django_impersonation are not included.", hint)
+        yield error(14, "The URLs of django_impersonation are not included.", hint)
         return
     translated = [p for p in get_resolver().url_patterns if isinstance(p.pattern, LocalePrefixPattern)]
     if any(getattr(p, "app_name", None) == "django_impersonation" for top in translated for p in _resolvers(top)):
-        yield _error(
+        yield error(
             15,
             "The URLs of django_impersonation stand inside i18n_patterns: the cookie that leads back belongs to "
             "one path, which would change with the language.",
@@ -117,35 +115,35 @@ def check_urls(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
 
 def check_backends(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
     if sessions.INERT_BACKEND in settings.AUTHENTICATION_BACKENDS:
-        yield _error(
+        yield error(
             16,
             "An impersonated session must mean nothing without the middleware, and this backend gives it a meaning.",
             f'Remove "{sessions.INERT_BACKEND}" from AUTHENTICATION_BACKENDS.',
         )
     if not apps.is_installed("django.contrib.sessions"):
         hint = 'Add "django.contrib.sessions" to INSTALLED_APPS and its SessionMiddleware to MIDDLEWARE.'
-        yield _warning(2, "django.contrib.sessions is not installed.", hint)
+        yield warning(2, "django.contrib.sessions is not installed.", hint)
     if {settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_NAME} & {sessions.MARKER, sessions.RETURN_KEY}:
         hint = "Give SESSION_COOKIE_NAME and CSRF_COOKIE_NAME other values."
-        yield _error(17, "A cookie of Django's has the name of one of ours.", hint)
+        yield error(17, "A cookie of Django's has the name of one of ours.", hint)
 
 
 def check_templates(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
     processors = [p for e in engines.all() if isinstance(e, DjangoTemplates) for p in e.engine.context_processors]
     if "django.template.context_processors.request" not in processors:
         hint = 'Add "django.template.context_processors.request" to the context processors in TEMPLATES.'
-        yield _warning(3, "{% staff_bar %} finds no request in the templates, so there is no bar.", hint)
+        yield warning(3, "{% staff_bar %} finds no request in the templates, so there is no bar.", hint)
 
 
 def check_user_model(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
     missing = [name for name in ("is_staff", "has_perm") if not hasattr(get_user_model(), name)]
     if missing:
         hint = "Add django.contrib.auth.models.PermissionsMixin and a field is_staff to your user model."
-        yield _error(18, f"The user model has no {' and no '.join(missing)}: nobody can be allowed.", hint)
+        yield error(18, f"The user model has no {' and no '.join(missing)}: nobody can be allowed.", hint)
     policy = getattr(settings, "IMPERSONATION_POLICY", DEFAULT_POLICY)
     if not missing and policy == DEFAULT_POLICY and not hasattr(get_user_model(), "get_all_permissions"):
         hint = 'Set IMPERSONATION_POLICY = "django_impersonation.policy.customers", or to a function of your own.'
-        yield _warning(6, "The default policy compares permissions, and the user model has none.", hint)
+        yield warning(6, "The default policy compares permissions, and the user model has none.", hint)
 
 
 def check_admin(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
@@ -154,19 +152,19 @@ def check_admin(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
         return
     if names.index("django.contrib.admin") > names.index("django_impersonation"):
         hint = 'Move "django_impersonation" below "django.contrib.admin" in INSTALLED_APPS.'
-        yield _error(19, "django_impersonation is listed before django.contrib.admin.", hint)
+        yield error(19, "django_impersonation is listed before django.contrib.admin.", hint)
         return
     registered = [(s, m) for s in list(all_sites) for m in user_models() if s.is_registered(m)]
     mixin = "django_impersonation.admin.ImpersonationAdminMixin"
     if not registered:
-        yield _warning(
+        yield warning(
             4,
             "The user model is not registered in the admin, so nothing there offers to impersonate a user.",
             f"Register it with a ModelAdmin that inherits from {mixin}, or call flows.authorize from a view of yours.",
         )
     for site, model in registered:
         if not isinstance(site.get_model_admin(model), ImpersonationAdminMixin):
-            yield _warning(
+            yield warning(
                 5,
                 f"The admin of {model._meta.label} on the site {site.name!r} does not offer to impersonate a user.",
                 f"Let {type(site.get_model_admin(model)).__name__} inherit from {mixin} first.",
@@ -179,7 +177,7 @@ def check_api(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
     except NoReverseMatch:
         if conf.IMPERSONATION_CALLBACK_URL is not None:
             hint = 'Add path("", include("django_impersonation.api.urls")) to your URLconf, or remove the setting.'
-            yield _error(20, "IMPERSONATION_CALLBACK_URL is set, and the API's URLs are not included.", hint)
+            yield error(20, "IMPERSONATION_CALLBACK_URL is set, and the API's URLs are not included.", hint)
         return
     # By name, as its packages are installed only where its URLs can be included.
     yield from import_module("django_impersonation.api.checks").check_all()
@@ -192,7 +190,7 @@ def _check_lifetime(name: str, most: timedelta, number: int) -> Iterable[CheckMe
     if not whole or not 0 < seconds <= most.total_seconds():
         limit = int(most.total_seconds())
         hint = f"Set {name} to seconds or a timedelta, more than 0 and at most {limit} seconds."
-        yield _error(number, f"{name} is not a duration within its limits.", hint)
+        yield error(number, f"{name} is not a duration within its limits.", hint)
 
 
 def _is_address(url: object) -> bool:

@@ -5,7 +5,6 @@ Knows nothing of HTTP, JSON or JWT: ``django_impersonation.api`` does.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import logging
 import secrets
@@ -23,7 +22,7 @@ from django_impersonation.conf import conf
 from django_impersonation.exceptions import ImpersonationDenied, InvalidGrant
 from django_impersonation.grants import create_session
 from django_impersonation.models import AuthorizationCode, Event, ImpersonationSession, RefreshToken
-from django_impersonation.records import digest
+from django_impersonation.records import base64url, digest
 from django_impersonation.signals import impersonation_started
 
 logger = logging.getLogger("django_impersonation")
@@ -88,6 +87,7 @@ def authenticate_with_code(
     if not usable.update(used_at=timezone.now(), spent_from=digest(client_id)):
         known = found.select_related("impersonator", "user").first()
         actor = known and known.impersonator
+        # No spender has a Reload here: every second use is a replay.
         raise codes.rejected(request, known, "", actor=actor or AnonymousUser())
     try:
         return _begin(request, found.select_related("impersonator", "user").get(), fields)
@@ -134,7 +134,7 @@ def challenge_of(code_verifier: str) -> str:
     if not code_verifier:
         return ""
     hashed = hashlib.sha256(code_verifier.encode(errors="surrogatepass")).digest()
-    return base64.urlsafe_b64encode(hashed).rstrip(b"=").decode()
+    return base64url(hashed)
 
 
 @sensitive_variables("token")

@@ -144,7 +144,10 @@ def authenticate_with_code(request: HttpRequest, code: str) -> AuthorizationCode
 
 
 def deny(request: HttpRequest, *, user: Any, refusal: ImpersonationDenied, actor: Any = None) -> None:
-    """Put a refused attempt on record, under the name of who is really acting. Nobody's attempts are only logged."""
+    """Put a refused attempt on record, under the name of who is really acting.
+
+    The attempt of somebody who is not signed in is only logged.
+    """
     impersonation = getattr(request, "impersonation", None)
     if actor is None:
         actor = request.user
@@ -180,7 +183,7 @@ def invalid_grant() -> InvalidGrant:
 def rejected(
     request: HttpRequest, grant: AuthorizationCode | None, spender: str, *, actor: Any = None
 ) -> InvalidGrant:
-    """Put the rejection of a code on record."""
+    """The error for a code that cannot be spent; its rejection is on record, and what a replayed one began is over."""
     if grant is None:
         logger.warning("an unknown authorization code was rejected")
         return invalid_grant()

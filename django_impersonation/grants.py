@@ -1,4 +1,4 @@
-"""From a code that was spent to a session: both, the event and the link between them in one transaction."""
+"""From a code that was spent to a session: the session, its event and the link to the code in one transaction."""
 
 from __future__ import annotations
 

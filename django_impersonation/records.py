@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import secrets
 import time
@@ -40,6 +41,11 @@ def age_of(record_id: str) -> float:
 def digest(secret: str) -> str:
     """What the database keeps of a secret: SHA-256 in hex, enough for 256 random bits."""
     return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
+
+
+def base64url(data: bytes) -> str:
+    """Without padding, as RFC 7515 and RFC 7636 want it."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def utc(moment: datetime) -> datetime:

@@ -119,7 +119,7 @@ def _judge(request: Any, session: ImpersonationSession | None) -> tuple[Verdict,
     """The verdict, and the end that has to be recorded."""
     if session is None or session.client_id:  # a client's session lives in no browser
         return Verdict.FORGET, None
-    marks = sessions.tag(request)
+    marks = sessions.marks(request)
     # An id proves nothing: it stands in events and tokens. The secret is in this session alone.
     ours = marks.get("id") == session.pk and session.has_secret(marks.get("secret"))
     parked = sessions.is_parked(request, session)

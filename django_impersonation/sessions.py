@@ -54,7 +54,7 @@ def marker(request: HttpRequest) -> str | None:
     return value if value is None or _SESSION_ID.fullmatch(value) else ""
 
 
-def tag(request: HttpRequest) -> dict[str, Any]:
+def marks(request: HttpRequest) -> dict[str, Any]:
     """What this browser's session says about an impersonation; empty if it is an ordinary one."""
     found = request.session.get(TAG)
     return found if isinstance(found, dict) else {}
@@ -67,7 +67,7 @@ def user_key(request: HttpRequest) -> str | None:
 
 def is_ordinary(request: HttpRequest) -> bool:
     """Is somebody signed in here by a session that is none of ours?"""
-    return not tag(request) and user_key(request) is not None
+    return not marks(request) and user_key(request) is not None
 
 
 def is_parked(request: HttpRequest, impersonation: ImpersonationSession) -> bool:
@@ -129,7 +129,7 @@ def renew(request: HttpRequest, impersonation: ImpersonationSession, kept: dict[
 
 def disown(request: HttpRequest) -> None:
     """A login took over an impersonated session that was lying around: nobody who knew its key shall follow."""
-    if tag(request):
+    if marks(request):
         del request.session[TAG]
         request.session.set_expiry(None)
         request.session.cycle_key()
@@ -137,7 +137,7 @@ def disown(request: HttpRequest) -> None:
 
 def discard(request: HttpRequest) -> None:
     """Flush the request's session if it is an impersonated one; never anybody's own."""
-    if tag(request):
+    if marks(request):
         request.session.flush()
         set_user(request, AnonymousUser())
 

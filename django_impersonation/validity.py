@@ -55,6 +55,7 @@ def _hides_nobody() -> bool:
 
 @lru_cache(maxsize=32)
 def _prepared(alias: str, user_model: Any, *conditions: Any) -> Prepared:
+    """One for each state of the settings; the user model is part of the key alone."""
     return Prepared(_statement(Prepared.GAP, alias, *conditions))
 
 
@@ -96,6 +97,7 @@ def fault(session: Any) -> str | None:
     now = timezone.now()
     if session.expires_at <= now or now < session.created_at - CLOCK_SKEW:
         return EndReason.EXPIRED
+    # By the id's own clock: with USE_TZ off, that of the columns may be set back an hour.
     if age_of(session.pk) >= (session.expires_at - session.created_at).total_seconds():
         return EndReason.EXPIRED
     if not session.switched_on:

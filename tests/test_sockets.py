@@ -216,7 +216,7 @@ def test_a_database_error_lets_nothing_pass(session: ImpersonationSession, sasha
     async def story() -> None:
         app = App()
         socket = await opened(app, sasha)
-        with mock.patch.object(validity, "examined", side_effect=DatabaseError):
+        with mock.patch.object(validity, "examine", side_effect=DatabaseError):
             await socket.say("transfer everything")
             with pytest.raises(DatabaseError):
                 await socket.ends()
@@ -269,12 +269,14 @@ def test_who_leaves_is_told_nothing(session: ImpersonationSession, sasha: Browse
 @pytest.mark.parametrize("leave", [True, False])
 def test_an_application_may_stop_waiting(session: ImpersonationSession, sasha: Browser, leave: bool) -> None:
     """It may wait for a message with a time limit, and for the next one; when it is gone, nobody waits any more."""
+    impatient = asyncio.Event()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         assert (await receive())["type"] == "websocket.connect"
         await send({"type": "websocket.accept"})
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(receive(), 0.01)
+        impatient.set()
         if not leave:
             assert (await receive())["text"] == "hello"
         await send({"type": "websocket.close", "code": 1000})
@@ -282,6 +284,7 @@ def test_an_application_may_stop_waiting(session: ImpersonationSession, sasha: B
     @async_to_sync
     async def story() -> None:
         socket = await opened(app, sasha)
+        await impatient.wait()
         if not leave:
             await socket.say("hello")
         await socket.is_closed(1000)

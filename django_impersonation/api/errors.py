@@ -1,4 +1,4 @@
-"""Every error as JSON, in the shape that the SDKs read (WIRE.md: OAuth errors, validation, keys, unknown things)."""
+"""Every error as JSON, in the shape that the SDKs read: OAuth errors, validation, keys, unknown things."""
 
 from __future__ import annotations
 

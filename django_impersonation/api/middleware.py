@@ -14,6 +14,7 @@ from django.utils.cache import patch_cache_control, patch_vary_headers
 
 from django_impersonation import clients, guards, resolution
 from django_impersonation.api import tokens
+from django_impersonation.conf import conf
 from django_impersonation.exceptions import InvalidGrant
 
 logger = logging.getLogger("django_impersonation")
@@ -79,9 +80,9 @@ def _admit(request: Any, token: str) -> HttpResponse | None:
     try:
         if not hasattr(request, "impersonation"):
             raise jwt.InvalidTokenError("without ImpersonationMiddleware no view is guarded")
-        claims = tokens.read(token)
-        session, user = clients.load(claims.session_id, client_id=claims.claims["client_id"])
-        if session.user_pk != claims.user_id:
+        access = tokens.read(token)
+        session, user = clients.load(access.session_id, client_id=conf.IMPERSONATION_CLIENT_ID)
+        if session.user_pk != access.user_id:
             raise jwt.InvalidTokenError("the session of another user")
     except (jwt.InvalidTokenError, InvalidGrant):
         return _refused()
@@ -89,7 +90,7 @@ def _admit(request: Any, token: str) -> HttpResponse | None:
         logger.exception("an access token could not be checked")
         return guards.unavailable()
     resolution.tag(request, session, user)
-    request._impersonation_token = claims
+    request._impersonation_token = access
     return None
 
 

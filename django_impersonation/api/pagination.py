@@ -18,10 +18,7 @@ def page(
 
     ``by`` is a unique column. Raises ``Unprocessable`` for a limit, an order or a cursor that is none.
     """
-    limit, ascending = limit_of(query), _ascending(query, order)
-    if "before" in query:
-        raise Unprocessable("before is not supported; page forward with after")
-    after = query.get("after")
+    limit, ascending, after = _asked(query, order)
     if after:
         row = lookup(among, after)
         if row is None:
@@ -45,7 +42,33 @@ def lookup(found: QuerySet[Any], key: str) -> Any:
     return row if row is not None and str(row.pk) == key else None
 
 
-def limit_of(query: QueryDict) -> int:
+def slice_of(data: list[dict[str, Any]], query: QueryDict) -> tuple[list[dict[str, Any]], str | None]:
+    """A page of a list that is in memory: its items behind ``after``, and the next cursor."""
+    limit, ascending, after = _asked(query, "asc")
+    if not ascending:
+        data = data[::-1]
+    if after:
+        ids = [item["id"] for item in data]
+        if after not in ids:
+            raise Unprocessable("after is no id of this list")
+        data = data[ids.index(after) + 1 :]
+    return data[:limit], data[limit - 1]["id"] if len(data) > limit else None
+
+
+def texts(query: QueryDict, name: str) -> set[str]:
+    """A list in any of the spellings of the SDKs: ``a,b``, repeated, or with brackets."""
+    given = (*query.getlist(name), *query.getlist(f"{name}[]"))
+    return {text.strip() for one in given for text in one.split(",") if text.strip()}
+
+
+def _asked(query: QueryDict, order: str) -> tuple[int, bool, str | None]:
+    """How many, ascending or not, and behind which one."""
+    if "before" in query:
+        raise Unprocessable("before is not supported; page forward with after")
+    return _limit(query), _ascending(query, order), query.get("after")
+
+
+def _limit(query: QueryDict) -> int:
     text = query.get("limit", str(DEFAULT_LIMIT))
     if not text.isascii() or not text.isdigit() or len(text) > 3 or not 1 <= int(text) <= MOST:
         raise Unprocessable(f"limit is a whole number from 1 to {MOST}")

@@ -21,7 +21,7 @@ from django.http import HttpRequest
 from django_impersonation.api.verification import LONGEST, TYPE, AccessToken, verify
 from django_impersonation.conf import conf
 from django_impersonation.models import ImpersonationSession
-from django_impersonation.records import utc
+from django_impersonation.records import base64url, utc
 
 LIFETIME = 5 * 60  # seconds
 
@@ -127,11 +127,7 @@ def _published(private: RSAPrivateKey) -> dict[str, Any]:
     return members | {
         "alg": "RS256",
         "use": "sig",
-        "kid": _base64url(thumbprint),
+        "kid": base64url(thumbprint),
         "x5c": [base64.b64encode(certificate).decode()],
-        "x5t#S256": _base64url(hashlib.sha256(certificate).digest()),
+        "x5t#S256": base64url(hashlib.sha256(certificate).digest()),
     }
-
-
-def _base64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

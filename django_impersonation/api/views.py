@@ -18,9 +18,9 @@ from django_impersonation.api import directory, serializers, tokens
 from django_impersonation.api.authentication import EventsKeyAuthentication, same
 from django_impersonation.api.endpoints import Endpoint, is_storable
 from django_impersonation.api.errors import Unprocessable
-from django_impersonation.api.pagination import listed, lookup, page
+from django_impersonation.api.pagination import listed, lookup, page, slice_of, texts
 from django_impersonation.conf import conf
-from django_impersonation.models import AuthorizationCode, Event, ImpersonationSession
+from django_impersonation.models import Event, ImpersonationSession
 from django_impersonation.organizations import organization_for, organizations_for
 
 # A user in more organizations than this has them listed up to here.
@@ -50,7 +50,7 @@ class RevokeSession(Endpoint):
         session = lookup(everything, session_id)
         if session is None:
             raise Http404
-        flows.revoke(everything.filter(pk=session.pk), codes=AuthorizationCode.objects.none())
+        flows.revoke(everything.filter(pk=session.pk))
         return Response(serializers.session_object(everything.get(pk=session.pk)))
 
 
@@ -73,8 +73,7 @@ class Events(Endpoint):
 
     def get(self, request: Request) -> Response:
         query = request.GET
-        given = [*query.getlist("events"), *query.getlist("events[]")]
-        names = {name.strip() for text in given for name in text.split(",") if name.strip()}
+        names = texts(query, "events")
         if not names:
             raise Unprocessable("events is required: one name or several")
         here = Event.objects.filter(environment=conf.IMPERSONATION_ENVIRONMENT)
@@ -88,9 +87,8 @@ class Events(Endpoint):
         rows, after = page(found.select_related("session"), query, among=here, by="position", order="asc")
         if only:  # compared as text: MariaDB takes "acme" and "ACMÉ" for equal
             rows = [row for row in rows if row.organization_id == only]
-        data = listed([serializers.event_object(row) for row in rows], after)
-        del data["list_metadata"]["before"]
-        return Response(data)
+        data = [serializers.event_object(row) for row in rows]
+        return Response({"object": "list", "data": data, "list_metadata": {"after": after}})
 
 
 def _moment(name: str, text: str) -> Any:
@@ -136,7 +134,7 @@ class Memberships(Endpoint):
         if not query.get("user_id"):
             raise Unprocessable("user_id is required")
         user = directory.person(query["user_id"])
-        statuses = {s for text in query.getlist("statuses") + query.getlist("statuses[]") for s in text.split(",")}
+        statuses = texts(query, "statuses")
         found = []
         if user is not None and (not statuses or "active" in statuses):
             if query.get("organization_id"):
@@ -144,7 +142,7 @@ class Memberships(Endpoint):
                 found = [] if only is None else [only]
             else:
                 found = organizations_for(user, limit=_MOST_MEMBERSHIPS)
-        data, after = directory.slice_of([serializers.membership_object(user, one) for one in found], query)
+        data, after = slice_of([serializers.membership_object(user, one) for one in found], query)
         return Response(listed(data, after))
 
 
@@ -159,7 +157,7 @@ class Organization(Endpoint):
 
 
 class Unknown(Endpoint):
-    """Everything else below our paths: JSON, as everywhere here."""
+    """Everything else below /user_management/ and /sso/: JSON, as everywhere here."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
