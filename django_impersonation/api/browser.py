@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from functools import wraps
 
 from django.contrib.auth.decorators import login_not_required
 from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_variables
-from django.views.decorators.http import require_GET
 
 from django_impersonation import clients, flows
 from django_impersonation.addresses import Found, with_query
@@ -17,15 +18,29 @@ from django_impersonation.conf import conf
 from django_impersonation.exceptions import ImpersonationError
 from django_impersonation.guards import sealed
 from django_impersonation.models import ImpersonationSession
-from django_impersonation.views import autocommit
+from django_impersonation.views import View, autocommit
 
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")  # SHA-256 in base64url
 _KNOWN = ("client_id", "redirect_uri", "response_type", "state", "code_challenge", "code_challenge_method")
 
 
+def _get_only(view: View) -> View:
+    """Any other method is refused as the rest of the API does it: in JSON, and without asking for a CSRF token."""
+
+    @csrf_exempt
+    @wraps(view)
+    def get_only(request: HttpRequest) -> HttpResponse:
+        if request.method == "GET":
+            return view(request)
+        body = {"message": f'Method "{request.method}" not allowed.', "code": "method_not_allowed"}
+        return sealed(JsonResponse(body, status=405, headers={"Allow": "GET"}))
+
+    return get_only
+
+
 @login_not_required
 @autocommit
-@require_GET
+@_get_only
 @sensitive_variables()
 def authorize(request: HttpRequest) -> HttpResponse:
     """``GET /user_management/authorize``: the code of the impersonation that waits in the operator's own session.
@@ -84,7 +99,7 @@ def _code(request: HttpRequest, client_id: str, redirect_uri: str) -> dict[str, 
 
 @login_not_required
 @autocommit
-@require_GET
+@_get_only
 def logout(request: HttpRequest) -> HttpResponse:
     """``GET /user_management/sessions/logout``: ends a client's session, and leads to a registered address.
 
