@@ -19,9 +19,7 @@ def page(
     ``by`` is a unique column. Raises ``Unprocessable`` for a limit, an order or a cursor that is none.
     """
     limit, ascending = limit_of(query), _ascending(query, order)
-    if "before" in query:
-        raise Unprocessable("before is not supported; page forward with after")
-    after = query.get("after")
+    after = after_of(query)
     if after:
         row = lookup(among, after)
         if row is None:
@@ -50,6 +48,12 @@ def limit_of(query: QueryDict) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 3 or not 1 <= int(text) <= MOST:
         raise Unprocessable(f"limit is a whole number from 1 to {MOST}")
     return int(text)
+
+
+def after_of(query: QueryDict) -> str | None:
+    if "before" in query:
+        raise Unprocessable("before is not supported; page forward with after")
+    return query.get("after")
 
 
 def _ascending(query: QueryDict, default: str) -> bool:
