@@ -62,8 +62,14 @@ def auth_hashes(user: Any) -> Iterator[str]:
     yield from getattr(user, "get_session_auth_fallback_hash", tuple)()
 
 
+def email_field(model: Any) -> str:
+    """The field of a user model that holds the e-mail address; where there is none, the name they sign in with."""
+    name = model.get_email_field_name() if hasattr(model, "get_email_field_name") else "email"
+    return name if any(field.name == name for field in model._meta.get_fields()) else model.USERNAME_FIELD
+
+
 def email_of(user: Any) -> str:
-    """The user's e-mail address; for a user model without one, the name they sign in with."""
+    """The user's e-mail address; without one, the name they sign in with."""
     field = user.get_email_field_name() if hasattr(user, "get_email_field_name") else "email"
     return str(getattr(user, field, "") or user.get_username())
 

@@ -108,11 +108,11 @@ class Users(Endpoint):
     def get(self, request: Request) -> Response:
         if request.GET.get("organization_id"):
             raise Unprocessable("users cannot be listed by organization_id here")
-        everybody = directory.customers()
-        found = everybody
-        if "email" in request.GET:
-            found = everybody.filter((f"{directory.email_field()}__iexact", request.GET["email"]))
+        everybody, email = directory.customers(), request.GET.get("email")
+        found = everybody if email is None else directory.with_email(everybody, email)
         rows, after = page(found, request.GET, among=everybody)
+        if email is not None:
+            rows = [row for row in rows if directory.has_email(row, email)]
         return Response(listed([serializers.user_object(row) for row in rows if directory.is_customer(row)], after))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib import import_module
 from typing import Any
 
 import django
@@ -58,6 +59,7 @@ DEFAULTS: dict[str, Any] = {
     "TRANSLATED": False,
     "SUPPORT_SITE": False,
     "REGISTER_USERS": True,
+    "API": False,
 }
 
 
@@ -83,17 +85,18 @@ def configure(folder: str, *, more_middleware: list[str], replica: bool, atomic:
 
 
 def main(story: str, folder: str, options: dict[str, Any]) -> None:
-    sys.meta_path.insert(0, Blocker("rest_framework", "jwt"))
+    blocked = () if options.get("API") else ("rest_framework", "jwt")
+    sys.meta_path.insert(0, Blocker(*blocked))
     configure(folder, **{"more_middleware": [], "replica": False, "atomic": False} | options)
     django.setup()
-    from tests.projects import stories  # it imports models
+    stories = import_module("tests.projects.reading" if options.get("API") else "tests.projects.stories")
 
     try:
         getattr(stories, story)()
     finally:
         for connection in connections.all():
             connection.close()
-    for name in ("rest_framework", "jwt"):
+    for name in blocked:
         assert name not in sys.modules, name
 
 

@@ -27,7 +27,7 @@ BAR = 'id="impersonation-bar"'
 
 
 def whole() -> None:
-    """Enable, prompt in the admin, callback, whoami, stop; again, ended by a revocation; and once more, async."""
+    """Enable, prompt in the admin, callback, whoami, stop; again, revoked; once more, async, and by command."""
     prepare()
     boss, agent, bob = Visitor(make("boss")), Visitor(make("agent")), make("bob")
     enable(boss)
@@ -39,7 +39,10 @@ def whole() -> None:
     is_over(agent, session)
     names = ["requested", "created", "revoked"] * 2
     assert [e.name.partition(".")[2] for e in Event.objects.order_by("position")] == ["enabled", *names]
-    asynchronous(agent, bob, start(agent, bob))
+    session = start(agent, bob)
+    asynchronous(agent, bob, session)
+    call_command("impersonation", "revoke", "--user", bob.get_username(), verbosity=0)
+    is_over(agent, session)
 
 
 def enable(boss: Visitor) -> None:

@@ -1,4 +1,4 @@
-"""One URLconf for all: ADMIN_PATH, TRANSLATED and SUPPORT_SITE choose."""
+"""One URLconf for all: ADMIN_PATH, TRANSLATED, SUPPORT_SITE and API choose."""
 
 from __future__ import annotations
 
@@ -75,4 +75,5 @@ if apps.is_installed("django.contrib.admin"):
 urlpatterns = [
     path("impersonation/", include("django_impersonation.urls")),
     *(i18n_patterns(*rest) if settings.TRANSLATED else rest),
+    *([path("", include("django_impersonation.api.urls"))] if settings.API else []),
 ]

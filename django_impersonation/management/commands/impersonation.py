@@ -14,7 +14,7 @@ from django_impersonation.conf import conf
 from django_impersonation.exceptions import ImpersonationDenied
 from django_impersonation.keys import new_api_key, new_signing_key
 from django_impersonation.models import AuthorizationCode, Configuration, Event, ImpersonationSession, RefreshToken
-from django_impersonation.records import purge
+from django_impersonation.records import email_field, purge
 
 
 class Command(BaseCommand):
@@ -133,5 +133,5 @@ class Command(BaseCommand):
 
 def _people(email: str) -> list[Any]:
     model = get_user_model()
-    field = model.get_email_field_name() if hasattr(model, "get_email_field_name") else model.USERNAME_FIELD
-    return list(model._base_manager.filter(Q((f"{field}__iexact", email)) | Q((model.USERNAME_FIELD, email))))
+    by_email = Q((f"{email_field(model)}__iexact", email))
+    return list(model._base_manager.filter(by_email | Q((model.USERNAME_FIELD, email))))
