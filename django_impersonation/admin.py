@@ -82,7 +82,7 @@ class ImpersonationSessionAdmin(ReadOnlyAdmin):
         "ip_address",
         "user_agent",
     )
-    list_display = ("created_at", "status", "impersonator_label", "user_label", "organization_name", "reason")
+    list_display = ("created_at", "impersonator_label", "user_label", "reason", "organization_name", "status")
     list_filter = (StatusFilter, "end_reason", "created_at")
     lookups = (
         "status",
