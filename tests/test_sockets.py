@@ -244,6 +244,8 @@ def test_a_connection_that_is_too_old_is_not_used(session: ImpersonationSession,
     def outlive() -> None:
         connection.ensure_connection()
         connection.connection.close()
+        connection.connection = mock.Mock()
+        connection.connection.cursor.side_effect = AssertionError("the old connection")
         connection.close_at = time.monotonic()
 
     story()

@@ -53,6 +53,7 @@ def story() -> None:
     stop(agent, bob.user)
     token = bearer(access_token(agent, bob.user))
     may_not(Visitor(), token)
+    assert Visitor().post("/api/balance", headers=token).status_code == 200  # no cookie, so no CSRF token
     ImpersonationSession.objects.filter(client_id="client_shop").end()
     assert Visitor().get("/api/who", headers=token).status_code == 401
     foreign(agent, bob)

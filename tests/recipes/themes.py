@@ -14,6 +14,8 @@ OUR_STYLE = 'href="/static/django_impersonation/admin.css"'
 def every_page(theme: str) -> dict[str, str]:
     """The whole way through the admin, page by page; each is one of the theme's. Returns them for more questions."""
     boss, agent, bob = Visitor(make("boss")), Visitor(make("agent")), make("bob")
+    bob.set_password("demo")
+    bob.save()
     session = start(agent, bob)
     is_tagged(agent, bob, session)
     stop(agent, bob)
@@ -30,6 +32,7 @@ def every_page(theme: str) -> dict[str, str]:
     for name in ("user", "prompt", "refusal", "switch"):
         assert OUR_STYLE in pages[name], name
     assert "Impersonations of this user" in pages["user"]
+    assert bob.password.split("$")[2] not in pages["user"]  # its salt: whoever may view a user sees no hash
     assert "Superusers cannot be impersonated." in pages["refusal"]
     assert "Ticket 4711" in pages["sessions"]
     assert "Ticket 4711" in pages["session"]
