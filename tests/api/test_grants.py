@@ -829,6 +829,15 @@ def test_a_session_stays_in_its_organization(api: ApiClient, sasha: Browser, peo
         assert again.json()["organization_id"] == str(people.acme.pk)
 
 
+# ABUSE 67
+def test_who_left_the_organization_is_not_refreshed_into_it(api: ApiClient, sasha: Browser, people: Any) -> None:
+    begun = api.start(sasha, people.bob, organization=people.globex)
+    people.globex.remove_user(people.bob)
+    assert is_refused(api.refresh(begun["refresh_token"]))
+    people.globex.add_user(people.bob)
+    assert api.refresh(begun["refresh_token"]).json()["organization_id"] == str(people.globex.pk)
+
+
 def test_a_session_without_an_organization_gets_none(api: ApiClient, sasha: Browser, people: Any) -> None:
     begun = api.start(sasha, people.dave)
     assert "organization_id" not in begun
