@@ -831,11 +831,11 @@ def test_a_session_stays_in_its_organization(api: ApiClient, sasha: Browser, peo
 
 # ABUSE 67
 def test_who_left_the_organization_is_not_refreshed_into_it(api: ApiClient, sasha: Browser, people: Any) -> None:
-    begun = api.start(sasha, people.bob, organization=people.globex)
-    people.globex.remove_user(people.bob)
+    begun = api.start(sasha, people.carol, organization=people.acme)
+    people.acme.remove_user(people.carol)
     assert is_refused(api.refresh(begun["refresh_token"]))
-    people.globex.add_user(people.bob)
-    assert api.refresh(begun["refresh_token"]).json()["organization_id"] == str(people.globex.pk)
+    people.acme.add_user(people.carol)
+    assert api.refresh(begun["refresh_token"]).json()["organization_id"] == str(people.acme.pk)
 
 
 def test_a_session_without_an_organization_gets_none(api: ApiClient, sasha: Browser, people: Any) -> None:
