@@ -3,8 +3,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from tests.people import ENGINES, Browser, clear_caches, make_people
+
+# One commit, one verdict: the suite tries the same examples each time, on machines of any speed.
+# `--hypothesis-profile=full` looks for new ones, and for longer.
+hypothesis_settings.register_profile("suite", deadline=None, derandomize=True)
+hypothesis_settings.register_profile("full", deadline=None, max_examples=2000, print_blob=True)
+hypothesis_settings.load_profile("suite")
 
 
 @pytest.fixture
