@@ -144,6 +144,13 @@ def recipes(session: nox.Session, django: str) -> None:
 
 
 @nox.session(python=NEWEST[0])
+def fuzz(session: nox.Session) -> None:
+    """Garbage for the API, twenty times as much as in the suite, and other garbage each time."""
+    install(session)
+    session.run("pytest", *workers(session), "--hypothesis-profile=full", "tests/api/test_fuzz.py", *session.posargs)
+
+
+@nox.session(python=NEWEST[0])
 def browser(session: nox.Session) -> None:
     """The end-to-end tests, in the system's Chromium."""
     if not any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")):

@@ -44,10 +44,8 @@ def lookup(found: QuerySet[Any], key: str) -> Any:
 
 def slice_of(data: list[dict[str, Any]], query: QueryDict) -> tuple[list[dict[str, Any]], str | None]:
     """A page of a list that is in memory, each thing in it once: its items behind ``after``, and the next cursor."""
-    limit, ascending, after = _asked(query, "asc")
+    limit, _, after = _asked(query, "asc")  # the order is the project's own
     data = list({item["id"]: item for item in data}.values())
-    if not ascending:
-        data = data[::-1]
     if after:
         ids = [item["id"] for item in data]
         if after not in ids:
