@@ -42,16 +42,15 @@ def lookup(found: QuerySet[Any], key: str) -> Any:
     return row if row is not None and str(row.pk) == key else None
 
 
-def slice_of(data: list[dict[str, Any]], query: QueryDict) -> tuple[list[dict[str, Any]], str | None]:
-    """A page of a list that is in memory, each thing in it once: its items behind ``after``, and the next cursor."""
+def slice_of(items: dict[str, Any], query: QueryDict) -> tuple[list[Any], str | None]:
+    """A page of a list that is in memory, by id: its items behind ``after``, and the next cursor."""
     limit, _, after = _asked(query, "asc")  # the order is the project's own
-    data = list({item["id"]: item for item in data}.values())
+    ids = list(items)
     if after:
-        ids = [item["id"] for item in data]
-        if after not in ids:
+        if after not in items:
             raise Unprocessable("after is no id of this list")
-        data = data[ids.index(after) + 1 :]
-    return data[:limit], data[limit - 1]["id"] if len(data) > limit else None
+        ids = ids[ids.index(after) + 1 :]
+    return [items[one] for one in ids[:limit]], ids[limit - 1] if len(ids) > limit else None
 
 
 def texts(query: QueryDict, name: str) -> set[str]:

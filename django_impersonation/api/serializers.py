@@ -142,11 +142,15 @@ def organization_object(organization: Organization, model: Any = None) -> Data:
     }
 
 
+def membership_id(user: Any, organization: Organization) -> str:
+    return f"om_{user.pk}_{organization.id}"
+
+
 def membership_object(user: Any, organization: Organization) -> Data:
     described = user_object(user)
     return {
         "object": "organization_membership",
-        "id": f"om_{user.pk}_{organization.id}",
+        "id": membership_id(user, organization),
         "user_id": described["id"],
         "organization_id": organization.id,
         "organization_name": organization.name,

@@ -142,8 +142,8 @@ class Memberships(Endpoint):
                 found = [] if only is None else [only]
             else:
                 found = organizations_for(user, limit=_MOST_MEMBERSHIPS)
-        data, after = slice_of([serializers.membership_object(user, one) for one in found], query)
-        return Response(listed(data, after))
+        rows, after = slice_of({serializers.membership_id(user, one): one for one in found}, query)
+        return Response(listed([serializers.membership_object(user, row) for row in rows], after))
 
 
 class Organization(Endpoint):
