@@ -88,7 +88,7 @@ INTRODUCTION = """
     (or run: python manage.py impersonation enable)
 
   Second step
-    Sign in to /admin/ as sasha@example.com, open Users > bob@example.com,
+    Log out, sign in as sasha@example.com, open Users > bob@example.com,
     press Impersonate, say why and choose Acme or Globex. You see the shop as
     Bob does, under a bar that says so. Try /profile/ and /billing/, then Stop.
 """
