@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from organizations.models import Organization as ShopOrganization
 from organizations.models import OrganizationUser
 
 from django_impersonation.api import tokens, urls
-from django_impersonation.api.serializers import timestamp
+from django_impersonation.api.serializers import organization_object, timestamp
 from django_impersonation.exceptions import ImpersonationDenied
 from django_impersonation.keys import new_signing_key
 from django_impersonation.organizations import Organization
@@ -505,6 +506,12 @@ def test_the_object_of_an_organization(api: ApiClient, people: Any) -> None:
         "created_at": "2026-01-15T12:00:00.123Z",
         "updated_at": "2026-01-15T12:00:00.123Z",
     }
+
+
+@pytest.mark.parametrize("created", [None, "2026-01-15", date(2026, 1, 15), 1768478400])
+def test_a_time_that_is_none_is_the_epoch(created: Any) -> None:
+    described = organization_object(Organization(id="acme", name="Acme"), SimpleNamespace(created=created))
+    assert described["created_at"] == described["updated_at"] == "1970-01-01T00:00:00.000Z"
 
 
 def test_an_organization_is_found_by_the_exact_key_only(api: ApiClient, people: Any) -> None:
