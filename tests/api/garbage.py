@@ -307,7 +307,7 @@ def often(times: float) -> Any:
 
 
 def assume_that_django_reads(request: dict[str, Any], *, form: bool = False) -> None:
-    """Some charsets and content types are too much for Django itself, before any middleware or view of a form."""
+    """Some charsets, types and lengths are too much for Django itself, before any middleware or view of a form."""
     try:
         made = RequestFactory().generic(**request)
     except (BadRequest, SuspiciousOperation, LookupError, UnicodeError):
@@ -315,7 +315,7 @@ def assume_that_django_reads(request: dict[str, Any], *, form: bool = False) -> 
     if form:
         try:
             made.POST  # noqa: B018
-        except (LookupError, UnicodeError):
+        except (LookupError, ValueError):  # Django takes the Content-Length for a number
             reject()
         except (BadRequest, SuspiciousOperation, MultiPartParserError):
             pass
