@@ -14,7 +14,7 @@ from django.apps import apps
 from django.conf.urls.i18n import i18n_patterns
 from django.contrib import admin
 from django.contrib.auth import get_user_model
-from django.core.checks import ERROR, WARNING, run_checks
+from django.core.checks import ERROR, WARNING, CheckMessage, run_checks
 from django.http import HttpRequest
 from django.urls import include, path, reverse_lazy
 
@@ -26,9 +26,16 @@ DJANGOS = "django.contrib.auth.middleware.AuthenticationMiddleware"
 TOKENS = "django_impersonation.api.middleware.ImpersonationTokenMiddleware"
 
 
+def ours() -> list[CheckMessage]:
+    return [m for m in run_checks() if (m.id or "").startswith("django_impersonation.")]
+
+
 def reported() -> list[str]:
     """The ids of all our messages, without the part that they share."""
-    found = [m for m in run_checks() if (m.id or "").startswith("django_impersonation.")]
+    return ids(ours())
+
+
+def ids(found: list[CheckMessage]) -> list[str]:
     for message in found:
         assert isinstance(message.id, str)
         kind = message.id.rpartition(".")[2][0]
@@ -148,9 +155,10 @@ def test_settings(settings: Any, name: str, good: list[Any], bad: list[Any], sho
         assert reported() == [], repr(value)
     for value in bad:
         setattr(settings, f"IMPERSONATION_{name}", value)
-        assert reported() == [short], repr(value)
-        assert f"IMPERSONATION_{name}" in next(str(m.msg) for m in run_checks() if str(m.id).endswith(short))
-        assert typed in hint_of(short)
+        found = ours()
+        assert ids(found) == [short], repr(value)
+        assert f"IMPERSONATION_{name}" in str(found[0].msg)
+        assert typed in str(found[0].hint)
 
 
 @pytest.mark.parametrize("name", ["LANDING_URL", "RETURN_URL"])

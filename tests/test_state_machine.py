@@ -738,7 +738,7 @@ def test_a_view_sees_the_tagged_user_or_who_signed_in_there_or_nobody(people: An
     machine = type("Machine", (Impersonations,), {"people": people})
     examples = hypothesis_settings().max_examples  # 100 in the suite
     budget = hypothesis_settings(
-        max_examples=examples // 5,
+        max_examples=examples // 10,
         stateful_step_count=15 if examples <= 100 else 50,
         suppress_health_check=list(HealthCheck),
     )

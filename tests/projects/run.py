@@ -76,7 +76,8 @@ class Blocker:
 
 def configure(folder: str, *, more_middleware: list[str], replica: bool, atomic: bool, **overrides: Any) -> None:
     sqlite = {"ENGINE": "django.db.backends.sqlite3", "ATOMIC_REQUESTS": atomic}
-    databases = {"default": sqlite | {"NAME": f"{folder}/default.sqlite3"}}
+    unsafe = {"OPTIONS": {"init_command": "PRAGMA synchronous=OFF"}}  # nobody needs it after a crash
+    databases = {"default": sqlite | unsafe | {"NAME": f"{folder}/default.sqlite3"}}
     if replica:
         databases["replica"] = sqlite | {"NAME": f"file:{folder}/replica.sqlite3?mode=ro"}
         overrides |= {"DATABASE_ROUTERS": ["tests.projects.parts.Replica"], "REPLICA": f"{folder}/replica.sqlite3"}
