@@ -137,10 +137,11 @@ def sdk(session: nox.Session) -> None:
 @nox.session
 @nox.parametrize(["python", "django"], [OLDEST, NEWEST], ids=["/".join(pair) for pair in (OLDEST, NEWEST)])
 def recipes(session: nox.Session, django: str) -> None:
-    """The recipes of docs/recipes.md, each with the package that it is about; none may be missing."""
-    install(session, *group("recipes"), django=django)
+    """docs/recipes.md and docs/coming-from.md, with the packages that they are about; none may be missing."""
+    install(session, *group("recipes"), *group("bench"), django=django)
     required = {"DJANGO_IMPERSONATION_REQUIRE": "all", "PYTEST_ADDOPTS": None}
-    session.run("pytest", *workers(session), "tests/test_recipes.py", *session.posargs, env=required)
+    chosen = ("tests/test_recipes.py", "tests/test_coming_from.py")
+    session.run("pytest", *workers(session), *chosen, *session.posargs, env=required)
 
 
 @nox.session(python=NEWEST[0])

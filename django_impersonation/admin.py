@@ -22,6 +22,9 @@ __all__ = ["ImpersonationAdminMixin"]
 
 
 class ReadOnlyAdmin(ModelAdmin):
+    class Media:
+        css = {"all": ["django_impersonation/admin.css"]}
+
     # What an address may filter by, exactly: the admin's own rule lets it feel for digests, letter by letter.
     lookups: tuple[str, ...] = ()
 
@@ -66,21 +69,14 @@ class ImpersonationSessionAdmin(ReadOnlyAdmin):
     date_hierarchy = "created_at"
     fields = (
         "id",
-        "status",
-        "end_reason",
-        "impersonator_label",
-        "impersonator_email",
-        "user_label",
-        "user_email",
-        "organization_name",
-        "organization_id",
-        "client_id",
+        ("status", "end_reason"),
         "reason",
-        "created_at",
-        "expires_at",
-        "ended_at",
-        "ip_address",
-        "user_agent",
+        ("impersonator_label", "impersonator_email"),
+        ("user_label", "user_email"),
+        ("organization_name", "organization_id"),
+        ("created_at", "ended_at", "expires_at"),
+        ("ip_address", "user_agent"),
+        "client_id",
     )
     list_display = ("created_at", "impersonator_label", "user_label", "reason", "organization_name", "status")
     list_filter = (StatusFilter, "end_reason", "created_at")
@@ -128,20 +124,14 @@ class EventAdmin(ReadOnlyAdmin):
     date_hierarchy = "created_at"
     fields = (
         "id",
-        "name",
-        "code",
-        "count",
-        "created_at",
-        "environment",
-        "position",
-        "session",
-        "impersonator_label",
-        "impersonator_email",
-        "user_label",
-        "user_email",
-        "organization_name",
-        "organization_id",
+        ("name", "position"),
+        ("code", "count"),
         "reason",
+        ("impersonator_label", "impersonator_email"),
+        ("user_label", "user_email"),
+        ("organization_name", "organization_id"),
+        ("created_at", "environment"),
+        "session",
     )
     list_display = ("created_at", "name", "code", "count", "impersonator_label", "user_label", "reason")
     list_filter = ("name", "created_at")

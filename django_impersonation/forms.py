@@ -21,6 +21,8 @@ class ImpersonateForm(forms.Form):
     Raises ``ImpersonationDenied`` when the user's organizations cannot be read.
     """
 
+    required_css_class = "required"  # the admin's, for labels
+
     reason = forms.CharField(
         label=_("Reason"), widget=forms.Textarea(attrs={"rows": 3}), max_length=policy.REASON_LENGTH
     )

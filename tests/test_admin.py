@@ -226,8 +226,9 @@ def test_the_reason_is_required_in_production(
     people: Any, sasha: Browser, settings: Any, environment: str, status: int
 ) -> None:
     settings.IMPERSONATION_ENVIRONMENT = environment
-    field = sasha.get(sasha.prompt_url(people.carol)).context["form"].fields["reason"]
-    assert field.required is (status == 200)
+    prompt = sasha.get(sasha.prompt_url(people.carol))
+    assert prompt.context["form"].fields["reason"].required is (status == 200)
+    assert ('<label for="id_reason" class="required">' in text(prompt)) is (status == 200)
     assert sasha.authorize(people.carol, reason="").status_code == status
     assert AuthorizationCode.objects.count() == (status == 303)
 

@@ -12,6 +12,7 @@ from django.template import engines
 from django.test import Client
 from django.urls import path, reverse
 
+from tests.csp import NONCE, SELF, enforce
 from tests.people import Browser
 from tests.urls import urlpatterns as usual
 
@@ -19,7 +20,6 @@ pytestmark = [
     pytest.mark.skipif(django.VERSION < (6, 0), reason="SECURE_CSP is new in Django 6.0"),
     pytest.mark.urls("tests.test_secure_csp"),
 ]
-SELF, NONCE = "'self'", "<CSP_NONCE_SENTINEL>"
 POLICY = {
     "default-src": [SELF],
     "script-src": [SELF, NONCE],
@@ -39,16 +39,7 @@ urlpatterns = [path("bar/", bar), *usual]
 
 @pytest.fixture(autouse=True)
 def secure_csp(settings: Any) -> None:
-    """The project's policy by Django's middleware, in the place of the shop's own one."""
-    ours = "example_project.shop.middleware.ContentSecurityPolicyMiddleware"
-    djangos = "django.middleware.csp.ContentSecurityPolicyMiddleware"
-    settings.MIDDLEWARE = [djangos if name == ours else name for name in settings.MIDDLEWARE]
-    assert djangos in settings.MIDDLEWARE
-    settings.SECURE_CSP = POLICY
-    processor = "django.template.context_processors.csp"
-    (engine,) = settings.TEMPLATES
-    processors = [*engine["OPTIONS"]["context_processors"], processor]
-    settings.TEMPLATES = [engine | {"OPTIONS": engine["OPTIONS"] | {"context_processors": processors}}]
+    enforce(settings, POLICY)
 
 
 def directives(response: Any) -> dict[str, str]:
@@ -104,7 +95,7 @@ def test_others_need_no_nonce(people: Any) -> None:
 
 
 # ABUSE 127
-@pytest.mark.parametrize("page", ["prompt", "user", "configuration"])
+@pytest.mark.parametrize("page", ["prompt", "user", "configuration", "sessions"])
 def test_what_we_add_to_the_admin_has_the_nonce(people: Any, settings: Any, page: str) -> None:
     """A policy may name the nonce and not 'self': so does the admin of Django 6.1 itself, that of 6.0 does not."""
     settings.SECURE_CSP = {"script-src": [NONCE], "style-src": [NONCE]}
@@ -112,6 +103,7 @@ def test_what_we_add_to_the_admin_has_the_nonce(people: Any, settings: Any, page
         "prompt": reverse("admin:shop_user_impersonate", args=[people.bob.pk]),
         "user": reverse("admin:shop_user_change", args=[people.bob.pk]),
         "configuration": reverse("admin:django_impersonation_configuration_changelist"),
+        "sessions": reverse("admin:django_impersonation_impersonationsession_changelist"),
     }[page]
     body = Browser(people.admin).get(url).content.decode()
     assert "django_impersonation/admin.css" in body

@@ -11,8 +11,14 @@ from playwright.sync_api import Browser, ConsoleMessage, Dialog, Locator, Page, 
 from tests import people
 
 WINDOW = {"width": 1280, "height": 800}
+PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True, "color_scheme": "dark"}
 PATIENCE = 15_000  # milliseconds; a busy machine is slow, and only failures wait
 expect.set_options(timeout=PATIENCE)
+
+# A policy's breach is told twice, to the console and to the document; the second is sent on to the first.
+BREACH = "a breach of the policy:"
+TELL_OF_BREACHES = f"""document.addEventListener("securitypolicyviolation", event =>
+  console.error("{BREACH}", event.effectiveDirective, event.blockedURI))"""
 
 
 class Visitor:
@@ -31,12 +37,11 @@ class Visitor:
         **options: Any,
     ) -> None:
         self.forgive, self.hosts = forgive, {urlsplit(origin).netloc, *hosts}
-        self.context = chromium.new_context(
-            **{"base_url": origin, "viewport": {"width": 1280, "height": 800}} | options
-        )
+        self.context = chromium.new_context(**{"base_url": origin, "viewport": WINDOW} | options)
         self.context.set_default_timeout(PATIENCE)
         self.seen: list[tuple[str, str]] = []
         self.refused: set[str] = set()
+        self.context.add_init_script(TELL_OF_BREACHES)
         self.context.on("console", self._console)
         self.context.on("weberror", self._error)
         self.context.on("dialog", self._dialog)
@@ -106,6 +111,11 @@ class Mouse:
 
     def choose(self, target: Locator, label: str) -> None:
         target.select_option(label=label)
+
+
+class Finger(Mouse):
+    def press(self, target: Locator) -> None:
+        target.tap()
 
 
 class Keyboard:

@@ -7,10 +7,14 @@ import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import django
 import pytest
+from django.conf import settings
+from django.utils.module_loading import import_string
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from example_project.shop.middleware import ContentSecurityPolicyMiddleware
+from tests.csp import DJANGOS, NONCE, SELF, enforce
 from tests.e2e.browsing import Visitor
 from tests.require import lacking
 
@@ -50,16 +54,31 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(autouse=True)
 def strict(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The shop's policy also holds for the admin, where our own pages must not need more either."""
+    """The shop's policy also holds for the admin, where our own pages must not need more either.
+
+    And Django's, where a test asks for it: the server has read MIDDLEWARE long before.
+    """
 
     def call(self: ContentSecurityPolicyMiddleware, request: Any) -> Any:
-        response = self.get_response(request)
-        own = response.headers.get("Content-Security-Policy", "")
-        if "default-src" not in own:
-            response.headers["Content-Security-Policy"] = f"default-src 'self'; {own}"
+        inner = import_string(DJANGOS)(self.get_response) if DJANGOS in settings.MIDDLEWARE else self.get_response
+        response = inner(request)
+        own = response.headers.get("Content-Security-Policy")
+        response.headers["Content-Security-Policy"] = ", ".join(filter(None, ["default-src 'self'", own]))
         return response
 
     monkeypatch.setattr(ContentSecurityPolicyMiddleware, "__call__", call)
+
+
+@pytest.fixture
+def nonces(settings: Any, live_server: Any) -> None:
+    """Where Django has a policy of its own, that one as well: it lets in what bears the nonce, and the shop's files.
+
+    The admin of 6.0 has no nonces yet; 5.2 has no such policy.
+    """
+    if django.VERSION >= (6, 0):
+        others = [f"{live_server.url}/static/shop/"] if django.VERSION >= (6, 1) else [SELF]
+        files = {kind: [NONCE, *others] for kind in ("script-src", "style-src")}
+        enforce(settings, {"default-src": [SELF], **files})
 
 
 @pytest.fixture

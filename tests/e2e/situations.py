@@ -63,6 +63,11 @@ def user_without_history(visit: Visit, people: Any) -> Page:
     return opened(visit(people.sasha), reverse("admin:shop_user_change", args=[people.bob.pk]))
 
 
+def user_to_change(visit: Visit, people: Any) -> Page:
+    visit(people.sasha, as_=people.bob)
+    return opened(visit(people.admin), reverse("admin:shop_user_change", args=[people.bob.pk]))
+
+
 def session_list(visit: Visit, people: Any) -> Page:
     visit(people.sasha, as_=people.bob)
     return opened(visit(people.admin), reverse(f"{RECORDS}_impersonationsession_changelist"))
@@ -140,7 +145,15 @@ def named(*situations: Callable[[Visit, Any], Page]) -> dict[str, Callable[[Visi
 # Where the deployment's settings leave the switch to the admin.
 SWITCH = named(configuration_off, configuration_on)
 # Django's own templates, with a part of ours.
-STOCK = named(user_with_history, user_without_history, session_list, session_details, event_list, event_details)
+STOCK = named(
+    user_with_history,
+    user_without_history,
+    user_to_change,
+    session_list,
+    session_details,
+    event_list,
+    event_details,
+)
 BAR = named(shown, hidden, long_texts)
 PAGES = named(
     prompt,

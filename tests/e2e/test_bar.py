@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import django
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.browsing import bar, start, stop
+from tests.e2e.browsing import BREACH, bar, start, stop
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -16,6 +17,10 @@ MIDDLES = """element => {
   const range = document.createRange();
   range.selectNodeContents(element);
   return [element, range].map(one => one.getBoundingClientRect()).map(({top, bottom}) => (top + bottom) / 2);
+}"""
+INLINE_SCRIPT = """() => {
+  document.addEventListener("securitypolicyviolation", () => { window.heard = true });
+  document.head.append(Object.assign(document.createElement("script"), {textContent: "window.ran = true"}));
 }"""
 NO_STORAGE = "Object.defineProperty(window, 'sessionStorage', {get() { throw new DOMException('no') }})"
 
@@ -32,6 +37,29 @@ def test_paper_knows_no_bar(visit: Callable[..., Page], people: Any) -> None:
     page.emulate_media(media="print")
     expect(page.locator("#impersonation-bar")).to_be_hidden()
     expect(page.locator("body")).to_have_css("padding-bottom", "0px")
+
+
+# ABUSE 127
+@pytest.mark.skipif(django.VERSION < (6, 0), reason="SECURE_CSP is new in Django 6.0")
+@pytest.mark.usefixtures("nonces")
+def test_a_policy_of_nonces_lets_in_the_bar_and_nothing_else(visit: Callable[..., Page], people: Any) -> None:
+    """And a breach of it would be heard, here as in the test of every page: by the console and by the document."""
+    page = visit(people.sasha, as_=people.bob, forgive=("Executing inline script violates", f"{BREACH} script-src"))
+    answer = page.goto("/")
+    assert answer is not None
+    tags = page.locator("#impersonation-bar ~ script, link[href$='staff_bar.css']")
+    (nonce,) = {tag.evaluate("element => element.nonce") for tag in tags.all()}
+    assert f"script-src 'nonce-{nonce}'" in answer.headers["content-security-policy"]
+    expect(bar(page)).to_have_css("position", "fixed")
+    bar(page).locator("summary").click()
+    page.reload()
+    expect(bar(page).locator(".impersonation-text")).to_be_hidden()  # the script runs too
+    heard: list[str] = []
+    page.on("console", lambda message: heard.append(message.text))
+    page.evaluate(INLINE_SCRIPT)
+    page.wait_for_function("window.heard")
+    assert page.evaluate("window.ran") is None
+    assert {text.startswith(BREACH) for text in heard} == {True, False}
 
 
 # ABUSE 129

@@ -105,6 +105,7 @@ def test_no_page_of_ours_stands_in_a_frame(
     assert frame.url == "chrome-error://chromewebdata/"
 
 
+# The flag that the scripts would set tells when it is.
 PROBE = "Object.defineProperty(window, 'pwned', {set() { console.error('pwned') }})"
 SCRIPT = "<script>window.pwned=1</script>"
 IMAGE = "\"'><img src=x onerror=window.pwned=1>"
@@ -112,19 +113,25 @@ REASON = f"{SCRIPT}{IMAGE}</body>{{{{ 7 }}}}{{% now 'Y' %}} %s %(user)s"
 
 
 # ABUSE 121
-def test_names_and_reasons_execute_nothing(visit: Callable[..., Page], people: Any) -> None:
+def test_names_and_reasons_execute_nothing(visit: Callable[..., Page], people: Any, settings: Any) -> None:
+    settings.IMPERSONATION_ENABLED = None
     people.bob.name, people.bob.email = f"{SCRIPT}{IMAGE}", f"{IMAGE}{SCRIPT}@example.com"
-    people.bob.save()
-    people.sasha.email = f"sasha{IMAGE}@example.com"
-    people.sasha.save()
+    people.sasha.email, people.admin.email = f"sasha{IMAGE}@example.com", f"admin{SCRIPT}{IMAGE}@example.com"
+    for person in (people.bob, people.sasha, people.admin):
+        person.save()
     Organization.objects.filter(pk=people.acme.pk).update(name=f"{SCRIPT}{IMAGE}")
     # Without the shop's policy, which would hide what was forgotten.
     sasha, admin = visit(people.sasha, bypass_csp=True), visit(people.admin, bypass_csp=True)
-    user = f"/admin/shop/user/{people.bob.pk}"
     for page in (sasha, admin):
         page.add_init_script(PROBE)
-    for address in ("/admin/shop/user/", f"{user}/change/"):
+    user = f"/admin/shop/user/{people.bob.pk}"
+    configuration = reverse("admin:django_impersonation_configuration_changelist")
+    opens(admin, configuration)
+    presses(admin, "button[name=enable]")
+    expect(admin.locator("#content")).to_contain_text(IMAGE)
+    for address in ("/admin/shop/user/", f"{user}/change/", f"/admin/shop/user/{people.admin.pk}/impersonate/"):
         opens(sasha, address)
+    a_bad_reason_comes_back(sasha, user)
     start(sasha, people.bob, organization=f"{SCRIPT}{IMAGE}", reason=REASON)
     is_harmless(sasha)
     expect(bar(sasha).get_by_role("listitem").last).to_have_text(f"Reason: {REASON}")
@@ -141,15 +148,34 @@ def test_names_and_reasons_execute_nothing(visit: Callable[..., Page], people: A
     start(sasha, people.bob, organization=f"{SCRIPT}{IMAGE}", reason=REASON)
     for address in records(user):
         opens(admin, address)
+    sasha.goto("/profile/")
     ImpersonationSession.objects.end()
-    opens(sasha, "/")
+    assert submit(sasha.get_by_role("button", name="Save", exact=True)) == 409
+    is_harmless(sasha)
+    presses(sasha, ".actions .primary")
     expect(sasha.get_by_role("main")).to_contain_text(IMAGE)
+
+
+def a_bad_reason_comes_back(sasha: Page, user: str) -> None:
+    opens(sasha, f"{user}/impersonate/")
+    sasha.get_by_label("Reason").fill(f"{REASON}\u202e</textarea>{IMAGE}")
+    sasha.locator("#content form").evaluate("form => { form.noValidate = true }")
+    presses(sasha, "input[type=submit].default")
+    expect(sasha.locator(".errornote")).to_be_visible()
+
+
+def presses(page: Page, selector: str) -> None:
+    page.locator(selector).click()
+    page.wait_for_load_state()
+    is_harmless(page)
 
 
 def records(user: str) -> list[str]:
     lists = [f"/admin/django_impersonation/{name}/" for name in ("impersonationsession", "event")]
-    session, event = ImpersonationSession.objects.latest("created_at"), Event.objects.latest("position")
-    single = [f"{lists[0]}{session.pk}/change/", f"{lists[1]}{event.pk}/change/"]
+    session = ImpersonationSession.objects.latest("created_at")
+    refusal = Event.objects.filter(name="impersonation.denied").latest("position")
+    events = (refusal, Event.objects.latest("position"))
+    single = [f"{lists[0]}{session.pk}/change/", *(f"{lists[1]}{event.pk}/change/" for event in events)]
     prompt = f"{user}/impersonate/?reason=%22%3E%3Cimg%20src=x%20onerror=window.pwned=1%3E"
     return ["/admin/", *lists, *single, prompt, f"{user}/change/", f"{user}/history/"]
 
@@ -160,5 +186,6 @@ def opens(page: Page, address: str) -> None:
 
 
 def is_harmless(page: Page) -> None:
-    """What runs is logged by the probe, and fails the test at its end; what only stands there is found here."""
-    expect(page.locator("img[src=x]")).to_have_count(0)
+    """What runs, or opens a dialog, is noted and fails the test at its end; what only stands there is found here."""
+    expect(page.locator("img[src=x], [onerror]")).to_have_count(0)
+    assert not page.evaluate("[...document.scripts].some(script => script.text.includes('pwned'))")

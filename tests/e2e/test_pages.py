@@ -9,16 +9,22 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
+from tests.e2e.browsing import PHONE, WINDOW
 from tests.e2e.situations import ALL, BAR, STOCK, SWITCH, Visit
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
-PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True, "color_scheme": "dark"}
 # Without `preload` axe adds no style sheets of its own, which the shop's policy would have to forbid.
 OPTIONS = {"resultTypes": ["violations"], "preload": False}
-# Django's own breadcrumbs: their links differ from the text by colour alone.
-NOT_OURS = {"exclude": [[".breadcrumbs:not(.impersonation-breadcrumbs)"]]}
+# What axe finds in Django's own markup: by rule, the elements that may break it.
+NOT_OURS = {
+    # 5.2: the links of its breadcrumbs differ from the text by colour alone.
+    "link-in-text-block": ".breadcrumbs:not(.impersonation-breadcrumbs) > a",
+    # the magnifying glass of its widget for groups and permissions: a name on an element without a role
+    "aria-prohibited-attr": ".selector .help-tooltip.search-label-icon",
+}
 # The admin's links change their colour slowly.
+MATCHES = "(element, selector) => element.matches(selector)"
 SETTLED = "Promise.all(document.getAnimations().map(animation => animation.finished))"
 BOXES = """() => [...document.querySelectorAll("#impersonation-bar :is(.impersonation-tab, button, summary)")].map(
   element => {
@@ -27,15 +33,25 @@ BOXES = """() => [...document.querySelectorAll("#impersonation-bar :is(.imperson
     return {left, right, top, bottom, free: element.contains(found)};
   })"""
 
+# A name that is too long for the pill is cut where it ends, not where it begins.
+BEGINNING = """() => {
+  const name = document.querySelector(".impersonation-short bdi"), range = document.createRange();
+  range.setEnd(name.firstChild, 1);
+  range.setStart(name.firstChild, 0);
+  const [letter, box] = [range, name.parentElement].map(one => one.getBoundingClientRect());
+  return box.left <= letter.left && letter.right <= box.right;
+}"""
+
 
 # axe leaves out the contrast of Arabic letters: it reads the pages in English.
 @pytest.mark.parametrize("name", ALL)
+@pytest.mark.usefixtures("nonces")
 def test_pages_are_open_to_everybody(name: str, visit: Visit, people: Any, settings: Any) -> None:
     settings.IMPERSONATION_ENABLED = None if name in SWITCH else True
     page = ALL[name](partial(visit, **PHONE), people)
     nothing_is_wider_than_the_window(page)
     has_no_barrier(page, stock=name in STOCK)
-    page.set_viewport_size({"width": 1280, "height": 800})
+    page.set_viewport_size(WINDOW)
     page.emulate_media(color_scheme="light")
     page.evaluate(SETTLED)
     nothing_is_wider_than_the_window(page)
@@ -49,6 +65,7 @@ def test_pages_are_whole_from_right_to_left(name: str, visit: Visit, people: Any
     nothing_is_wider_than_the_window(page)
     if name in BAR:
         the_bar_is_in_the_window(page)
+        assert name != "hidden" or page.evaluate(BEGINNING)
         the_bar_covers_no_end_of_the_page(page)
         page.set_viewport_size({"width": 640, "height": 360})
         the_bar_is_in_the_window(page)
@@ -79,5 +96,11 @@ def the_bar_covers_no_end_of_the_page(page: Page) -> None:
 
 
 def has_no_barrier(page: Page, *, stock: bool) -> None:
-    results = Axe().run(page, context=NOT_OURS if stock else None, options=OPTIONS)
-    assert results.violations_count == 0, results.generate_report()
+    results = Axe().run(page, options=OPTIONS)
+    found = [(violation["id"], node) for violation in results.response["violations"] for node in violation["nodes"]]
+    ours = [(rule, node["html"]) for rule, node in found if not (stock and is_djangos(page, rule, node["target"]))]
+    assert ours == [], results.generate_report()
+
+
+def is_djangos(page: Page, rule: str, target: list[str]) -> bool:
+    return rule in NOT_OURS and page.locator(target[0]).evaluate(MATCHES, NOT_OURS[rule])

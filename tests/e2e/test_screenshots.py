@@ -14,6 +14,7 @@ from playwright.sync_api import Page
 
 from django_impersonation.models import ImpersonationSession
 from tests.e2e import situations
+from tests.e2e.browsing import PHONE
 from tests.people import Browser
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -65,11 +66,14 @@ def test_prompt(visit: situations.Visit, people: Any, picture: Any) -> None:
         ("bar-hidden", situations.hidden),
         ("refused", situations.forbidden),
         ("ended", situations.ended),
+        ("phone-bar", situations.shown),
     ],
 )
 def test_site(name: str, situation: Any, visit: situations.Visit, people: Any, picture: Any) -> None:
+    options: dict[str, Any] = PHONE | {"device_scale_factor": 2} if name == "phone-bar" else {}
+
     def explained(*args: Any, **kwargs: Any) -> Page:
-        return visit(*args, reason="Ticket 4711: cannot see his orders", **kwargs)
+        return visit(*args, reason="Ticket 4711: cannot see his orders", **kwargs, **options)
 
     picture(situation(explained, people), name)
 
@@ -78,6 +82,7 @@ def test_site(name: str, situation: Any, visit: situations.Visit, people: Any, p
 def test_sessions(visit: situations.Visit, people: Any, picture: Any) -> None:
     visit(people.sasha, as_=people.bob, reason="Ticket 4711: the next try")
     page = visit(people.admin, viewport={"width": 1440, "height": 800})
+    page.add_init_script("localStorage.setItem('django.admin.navSidebarIsOpen', 'false')")
     page.goto(reverse(f"{situations.RECORDS}_impersonationsession_changelist"))
     picture(page, "sessions")
 

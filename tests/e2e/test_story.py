@@ -1,4 +1,4 @@
-"""A support agent's day: by mouse, by keyboard alone, and without JavaScript."""
+"""A support agent's day: by mouse, by keyboard alone, without JavaScript, and on a phone from right to left."""
 
 from __future__ import annotations
 
@@ -9,24 +9,32 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from django_impersonation.models import Event, ImpersonationSession
-from tests.e2e.browsing import Keyboard, Mouse, bar
+from tests.e2e.browsing import PHONE, Finger, Keyboard, Mouse, bar
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
-HANDS = {"mouse": Mouse, "keyboard": Keyboard, "without JavaScript": Mouse}
+WAYS: dict[str, tuple[type, dict[str, Any]]] = {
+    "mouse": (Mouse, {}),
+    "keyboard": (Keyboard, {}),
+    "without JavaScript": (Mouse, {"java_script_enabled": False}),
+    "phone, dark, right to left": (Finger, PHONE),
+}
 
 
 # ABUSE 51, ABUSE 111, ABUSE 127, ABUSE 129
-@pytest.mark.parametrize("way", HANDS)
+@pytest.mark.parametrize("way", WAYS)
 def test_the_whole_story(way: str, visit: Callable[..., Page], people: Any, settings: Any) -> None:
     settings.IMPERSONATION_ENABLED = None
-    hand, script = HANDS[way](), way != "without JavaScript"
-    admin, sasha = visit(java_script_enabled=script), visit(java_script_enabled=script)
+    if "right to left" in way:
+        settings.LANGUAGES_BIDI = ["en"]  # in words that this test can read
+    (kind, options), script = WAYS[way], way != "without JavaScript"
+    hand, admin, sasha = kind(), visit(**options), visit(**options)
     sign_in(hand, admin, "admin@example.com")
     sign_in(hand, sasha, "sasha@example.com")
     nothing_is_offered_while_it_is_off(hand, admin, people)
     switch_on(hand, admin)
     start_from_the_list(hand, sasha, people)
+    expect(sasha.locator("html")).to_have_attribute("dir", "rtl" if "right to left" in way else "ltr")
     the_bar_says_it_all(sasha)
     hide(hand, sasha, script=script)
     sensitive_pages_refuse(hand, sasha)
