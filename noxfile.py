@@ -44,7 +44,7 @@ REDIS_URL = "redis://127.0.0.1:6379/15"
 DATABASE_TESTS = [
     "tests/test_story.py",
     *(f"tests/abuse/test_{name}.py" for name in ("code", "code_races", "organizations", "record", "record_stays")),
-    *(f"tests/api/test_{name}.py" for name in ("story", "events", "races")),
+    *(f"tests/api/test_{name}.py" for name in ("story", "events", "races", "replica")),
 ]
 CACHE_TESTS = ["tests/test_story.py", "tests/abuse/test_session_return.py", "tests/abuse/test_session_start.py"]
 
