@@ -43,6 +43,7 @@ REDIS_URL = "redis://127.0.0.1:6379/15"
 # What .ci/run has time for; .ci/full runs everything.
 DATABASE_TESTS = [
     "tests/test_story.py",
+    "tests/test_migrations.py",
     *(f"tests/abuse/test_{name}.py" for name in ("code", "code_races", "organizations", "record", "record_stays")),
     *(f"tests/api/test_{name}.py" for name in ("story", "events", "races", "replica")),
 ]
