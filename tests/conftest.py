@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import connection
 from hypothesis import settings as hypothesis_settings
 
 from tests.people import ENGINES, Browser, clear_caches, make_people
@@ -32,3 +33,13 @@ def engine(request: pytest.FixtureRequest, settings: Any, tmp_path: Any) -> str:
     settings.SESSION_FILE_PATH = str(tmp_path)
     clear_caches()
     return str(request.param)
+
+
+@pytest.fixture(params=["autocommit", "ATOMIC_REQUESTS"])
+def transactions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Views in autocommit, and views in a transaction each."""
+    if request.param == "ATOMIC_REQUESTS":
+        monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+        if connection.vendor == "sqlite":
+            # Django's advice: a transaction that has read cannot wait for its turn to write, whatever the timeout.
+            monkeypatch.setitem(connection.settings_dict["OPTIONS"], "transaction_mode", "IMMEDIATE")

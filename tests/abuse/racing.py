@@ -7,19 +7,25 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Any
 
-from django.db import connections
+from django.db import connection, connections
 
 from tests.people import Browser
 
 
 def race(*steps: Callable[[], Any]) -> list[Any]:
-    """Run all steps at once; their answers, in their order. What one raises goes on."""
+    """Run all steps at once; their answers, in their order. What one raises goes on.
+
+    A step that leaves a transaction open, and with it locks, is an error.
+    """
     gate = Barrier(len(steps))
 
     def run(step: Callable[[], Any]) -> Any:
         try:
             gate.wait(60)
-            return step()
+            answer = step()
+            assert connection.get_autocommit()
+            assert not connection.in_atomic_block
+            return answer
         finally:
             connections.close_all()
 
