@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +14,19 @@ from tests.people import ENGINES, Browser, clear_caches, make_people
 hypothesis_settings.register_profile("suite", deadline=None, derandomize=True)
 hypothesis_settings.register_profile("full", deadline=None, max_examples=2000, print_blob=True)
 hypothesis_settings.load_profile("suite")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def emptied_quickly() -> Iterator[None]:
+    """PostgreSQL truncates tables of a few rows in half a second; its foreign keys are checked at the commit."""
+
+    def deletes(self: Any, style: Any, tables: list[str], **kwargs: Any) -> list[str]:
+        return [f"DELETE FROM {self.quote_name(table)}" for table in tables]
+
+    with pytest.MonkeyPatch.context() as patch:
+        if connection.vendor == "postgresql":
+            patch.setattr(type(connection.ops), "sql_flush", deletes)
+        yield
 
 
 @pytest.fixture

@@ -11,6 +11,9 @@ from django.db import connection, connections
 
 from tests.people import Browser
 
+# How the statement begins that spends a code.
+SPEND = f"UPDATE {connection.ops.quote_name('django_impersonation_authorizationcode')}"
+
 
 def race(*steps: Callable[[], Any]) -> list[Any]:
     """Run all steps at once; their answers, in their order. What one raises goes on.
@@ -32,6 +35,23 @@ def race(*steps: Callable[[], Any]) -> list[Any]:
     with ThreadPoolExecutor(len(steps)) as pool:
         futures = [pool.submit(run, step) for step in steps]
     return [future.result() for future in futures]
+
+
+def meeting(gate: Barrier, word: str, step: Callable[[], Any]) -> Callable[[], Any]:
+    """The step; its first statement that begins with this word waits for those of the others."""
+
+    def run() -> Any:
+        met: list[int] = []
+
+        def wait(execute: Any, sql: str, *args: Any) -> Any:
+            if sql.startswith(word) and not met:
+                met.append(gate.wait(60))
+            return execute(sql, *args)
+
+        with connection.execute_wrapper(wait):
+            return step()
+
+    return run
 
 
 def twin(browser: Browser) -> Browser:

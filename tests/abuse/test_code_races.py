@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import timedelta
+from threading import Barrier
 from threading import Event as Flag
 from typing import Any
 
@@ -14,7 +15,7 @@ from django.utils import timezone
 from django_impersonation import flows
 from django_impersonation.models import AuthorizationCode, Configuration, Event, ImpersonationSession
 from tests.abuse import session_urls
-from tests.abuse.racing import race, twin
+from tests.abuse.racing import SPEND, meeting, race, twin
 from tests.abuse.session_support import SERVER_ENGINES
 from tests.people import Browser
 
@@ -53,6 +54,15 @@ def test_forty_threads_of_one_browser_start_one_session(people: Any, engine: str
     assert winner.who()["user"] == "bob@example.com"
     denied = Event.objects.get(name=Event.Name.DENIED)
     assert (denied.code, denied.count) == ("invalid_code", 39)
+
+
+# ABUSE 55
+@pytest.mark.usefixtures("transactions")
+def test_two_tabs_that_have_both_come_to_the_spend_start_one_session(people: Any, sasha: Browser) -> None:
+    code, tabs, gate = sasha.code(people.dave), [twin(sasha) for _ in range(2)], Barrier(2)
+    answers = race(*(meeting(gate, SPEND, lambda tab=tab: tab.redeem(code)) for tab in tabs))
+    assert {answer.status_code for answer in answers} == {303, 400}
+    assert (live(), names()["session.created"]) == (1, 1)
 
 
 # ABUSE 56

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from django_impersonation import clients, flows
 from django_impersonation.api import tokens
 from django_impersonation.models import Event, ImpersonationSession, RefreshToken
-from tests.abuse.racing import race
+from tests.abuse.racing import SPEND, meeting, race
 from tests.api.client import ApiClient, bearer
 from tests.people import Browser
 
@@ -30,6 +31,17 @@ def test_forty_who_redeem_one_code_get_one_answer_and_no_session_that_lasts(sash
     assert ImpersonationSession.objects.count() <= 1
     assert ImpersonationSession.objects.live().count() == 0
     assert {answer.json().get("error") for answer in answers if answer.status_code == 400} == {"invalid_grant"}
+
+
+# ABUSE 56
+def test_of_two_who_have_both_come_to_the_spend_one_gets_an_answer_that_does_not_last(
+    sasha: Browser, people: Any
+) -> None:
+    code, gate = sasha.code(people.dave), Barrier(2)
+    answers = race(*(meeting(gate, SPEND, lambda c=c: c.redeem(code)) for c in several(2)))
+    assert Counter(answer.status_code for answer in answers) <= Counter({200: 1, 400: 2})
+    assert ImpersonationSession.objects.count() <= 1
+    assert ImpersonationSession.objects.live().count() == 0
 
 
 # ABUSE 87
