@@ -42,11 +42,15 @@ REDIS_URL = "redis://127.0.0.1:6379/15"
 
 # What .ci/run has time for; .ci/full runs everything.
 DATABASE_TESTS = [
-    "tests/test_story.py",
-    *(f"tests/abuse/test_{name}.py" for name in ("code", "code_races", "organizations", "record", "record_stays")),
-    *(f"tests/api/test_{name}.py" for name in ("story", "events", "races")),
+    *(f"tests/test_{name}.py" for name in ("story", "migrations")),
+    *(f"tests/abuse/test_{name}.py" for name in ("code", "code_races", "locks", "organizations")),
+    *(f"tests/abuse/test_{name}.py" for name in ("record", "record_stays")),
+    *(f"tests/api/test_{name}.py" for name in ("story", "events", "races", "replica")),
 ]
-CACHE_TESTS = ["tests/test_story.py", "tests/abuse/test_session_return.py", "tests/abuse/test_session_start.py"]
+CACHE_TESTS = [
+    "tests/test_story.py",
+    *(f"tests/abuse/test_{name}.py" for name in ("code_races", "session_return", "session_start")),
+]
 
 
 def install(session: nox.Session, *packages: str, django: str = NEWEST[1], extra: str = "test") -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.admin import helpers
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path
@@ -144,6 +145,10 @@ class EventAdmin(ReadOnlyAdmin):
         "user_email",
         "user_label",
     )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        # With the session: asked for by itself it would come from a replica, which may not have it yet.
+        return super().get_queryset(request).select_related("session")
 
 
 @admin.register(Configuration)

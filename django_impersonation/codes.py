@@ -198,7 +198,8 @@ def _end_if_replayed(request: HttpRequest, grant: AuthorizationCode | None, spen
         return
     # First the mark, then the look: a start that is under way either sees the mark or is seen.
     AuthorizationCode.objects.filter(pk=grant.pk, replayed_at=None).update(replayed_at=timezone.now())
-    grant.refresh_from_db(from_queryset=AuthorizationCode.objects.all())
+    # With the session: asked for by itself it would come from a replica, which may not have it yet.
+    grant.refresh_from_db(from_queryset=AuthorizationCode.objects.select_related("session"))
     if grant.session is not None:
         grant.session.end(ImpersonationSession.EndReason.REPLAYED, request=request)
 

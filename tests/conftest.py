@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.db import connection
 from hypothesis import settings as hypothesis_settings
 
 from tests.people import ENGINES, Browser, clear_caches, make_people
@@ -12,6 +14,19 @@ from tests.people import ENGINES, Browser, clear_caches, make_people
 hypothesis_settings.register_profile("suite", deadline=None, derandomize=True)
 hypothesis_settings.register_profile("full", deadline=None, max_examples=2000, print_blob=True)
 hypothesis_settings.load_profile("suite")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def emptied_quickly() -> Iterator[None]:
+    """PostgreSQL truncates tables of a few rows in half a second; its foreign keys are checked at the commit."""
+
+    def deletes(self: Any, style: Any, tables: list[str], **kwargs: Any) -> list[str]:
+        return [f"DELETE FROM {self.quote_name(table)}" for table in tables]
+
+    with pytest.MonkeyPatch.context() as patch:
+        if connection.vendor == "postgresql":
+            patch.setattr(type(connection.ops), "sql_flush", deletes)
+        yield
 
 
 @pytest.fixture
@@ -32,3 +47,13 @@ def engine(request: pytest.FixtureRequest, settings: Any, tmp_path: Any) -> str:
     settings.SESSION_FILE_PATH = str(tmp_path)
     clear_caches()
     return str(request.param)
+
+
+@pytest.fixture(params=["autocommit", "ATOMIC_REQUESTS"])
+def transactions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Views in autocommit, and views in a transaction each."""
+    if request.param == "ATOMIC_REQUESTS":
+        monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+        if connection.vendor == "sqlite":
+            # Django's advice: a transaction that has read cannot wait for its turn to write, whatever the timeout.
+            monkeypatch.setitem(connection.settings_dict["OPTIONS"], "transaction_mode", "IMMEDIATE")

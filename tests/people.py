@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import parse_qs, urlsplit
 
 from django.contrib.auth import get_user_model
@@ -12,7 +13,8 @@ from django.contrib.auth.models import Permission
 from django.core.cache import caches
 from django.test import Client
 from django.urls import reverse
-from organizations.models import Organization
+from django.utils.text import slugify
+from organizations.models import Organization, OrganizationUser
 
 from django_impersonation.models import ImpersonationSession
 
@@ -40,6 +42,16 @@ def make_people() -> Any:
     people.acme.add_user(people.carol)
     people.globex.add_user(people.bob)
     return people
+
+
+def make_organizations(names: list[str], member: Any) -> None:
+    """Many at once. The field of the slug would ask, for each, whether another one has it."""
+    slug = Organization._meta.get_field("slug")
+    new = [Organization(name=name, slug=slugify(name)) for name in names]
+    with patch.object(slug, "pre_save", lambda row, add: row.slug):
+        Organization.objects.bulk_create(new, batch_size=500)
+    members = [OrganizationUser(user=member, organization=one) for one in new]
+    OrganizationUser.objects.bulk_create(members, batch_size=500)
 
 
 def grant(user: Any, *codenames: str) -> None:

@@ -19,7 +19,7 @@ from django_impersonation import flows, organizations
 from django_impersonation.exceptions import ImpersonationDenied
 from django_impersonation.models import AuthorizationCode, Event, ImpersonationSession
 from django_impersonation.organizations import Organization
-from tests.people import Browser
+from tests.people import Browser, make_organizations
 
 HERE = "tests.abuse.test_organizations"
 TAKEN: list[int] = []
@@ -301,10 +301,7 @@ def test_five_thousand_organizations_cost_no_more_than_three(people: Any, sasha:
         return len(queries), response
 
     few = cost("get")[0], cost("post")[0]
-    new = [ShopOrganization(name=f"Org {n:04}", slug=f"org-{n}") for n in range(5000)]
-    ShopOrganization.objects.bulk_create(new)
-    theirs = ShopOrganization.objects.filter(name__startswith="Org ")
-    OrganizationUser.objects.bulk_create(OrganizationUser(user=people.bob, organization=o) for o in theirs)
+    make_organizations([f"Org {n:04}" for n in range(5000)], people.bob)
     get, page = cost("get")
     post, made = cost("post")
     assert get <= few[0]

@@ -16,15 +16,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, connection, transaction
 from organizations.models import Organization as ShopOrganization
-from organizations.models import OrganizationUser
 
-from django_impersonation.api import tokens, urls
+from django_impersonation.api import tokens, urls, views
 from django_impersonation.api.serializers import organization_object, timestamp
 from django_impersonation.exceptions import ImpersonationDenied
 from django_impersonation.keys import new_signing_key
 from django_impersonation.organizations import Organization
 from tests.api.client import ApiClient
-from tests.people import Browser
+from tests.people import Browser, make_organizations
 from tests.test_projects import NO_ADMIN, tell
 
 pytestmark = pytest.mark.django_db
@@ -376,12 +375,12 @@ def test_memberships_in_one_organization(api: ApiClient, people: Any) -> None:
 
 
 # ABUSE 144
-def test_a_user_in_5000_organizations(api: ApiClient, people: Any, django_assert_num_queries: Any) -> None:
+def test_a_user_in_5000_organizations(
+    api: ApiClient, people: Any, django_assert_num_queries: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """And in one more, which is not told: the list ends somewhere."""
-    many = [ShopOrganization(name=f"{n:05}") for n in range(5001)]
-    ShopOrganization.objects.bulk_create(many, batch_size=500)
+    make_organizations([f"{n:05}" for n in range(5001)], people.dave)
     made = ShopOrganization.objects.filter(name__startswith="0").order_by("name")
-    OrganizationUser.objects.bulk_create((OrganizationUser(user=people.dave, organization=o) for o in made), 500)
     wanted, user_id = [str(o.pk) for o in made][:5000], str(people.dave.pk)
     with django_assert_num_queries(2):
         page = ask(api, MEMBERSHIPS, user_id=user_id)
@@ -390,7 +389,8 @@ def test_a_user_in_5000_organizations(api: ApiClient, people: Any, django_assert
         page = ask(api, MEMBERSHIPS, user_id=user_id, limit=100, after=f"om_{user_id}_{wanted[4899]}")
     assert organizations(page["data"]) == wanted[4900:]
     assert page["list_metadata"]["after"] is None
-    assert organizations(walk(api, MEMBERSHIPS, user_id=user_id, limit=100)) == wanted
+    monkeypatch.setattr(views, "_MOST_MEMBERSHIPS", 250)  # each page reads all of them
+    assert organizations(walk(api, MEMBERSHIPS, user_id=user_id, limit=100)) == wanted[:250]
     with django_assert_num_queries(2):
         found = ask(api, MEMBERSHIPS, user_id=user_id, organization_id=wanted[-1])["data"]
     assert organizations(found) == [wanted[-1]]

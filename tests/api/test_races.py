@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -10,11 +11,11 @@ import pytest
 from django_impersonation import clients, flows
 from django_impersonation.api import tokens
 from django_impersonation.models import Event, ImpersonationSession, RefreshToken
-from tests.abuse.racing import race
+from tests.abuse.racing import SPEND, meeting, race
 from tests.api.client import ApiClient, bearer
 from tests.people import Browser
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("direct")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("direct", "transactions")]
 
 
 def several(count: int) -> list[ApiClient]:
@@ -30,6 +31,17 @@ def test_forty_who_redeem_one_code_get_one_answer_and_no_session_that_lasts(sash
     assert ImpersonationSession.objects.count() <= 1
     assert ImpersonationSession.objects.live().count() == 0
     assert {answer.json().get("error") for answer in answers if answer.status_code == 400} == {"invalid_grant"}
+
+
+# ABUSE 56
+def test_of_two_who_have_both_come_to_the_spend_one_gets_an_answer_that_does_not_last(
+    sasha: Browser, people: Any
+) -> None:
+    code, gate = sasha.code(people.dave), Barrier(2)
+    answers = race(*(meeting(gate, SPEND, lambda c=c: c.redeem(code)) for c in several(2)))
+    assert Counter(answer.status_code for answer in answers) <= Counter({200: 1, 400: 2})
+    assert ImpersonationSession.objects.count() <= 1
+    assert ImpersonationSession.objects.live().count() == 0
 
 
 # ABUSE 87
@@ -63,18 +75,50 @@ def test_a_revocation_while_a_code_is_being_redeemed_leaves_nothing(
     assert not ImpersonationSession.objects.exists()
 
 
-# ABUSE 201
-def test_redeeming_against_the_switch_leaves_no_live_session(sasha: Browser, people: Any, settings: Any) -> None:
+def switch_off() -> None:
+    flows.switch(False)
+    flows.switch(True)
+
+
+def revoke_all() -> None:
+    flows.revoke(ImpersonationSession.objects.all(), codes=flows.AuthorizationCode.objects.all())
+
+
+ENDS = pytest.mark.parametrize("end", [switch_off, revoke_all])
+
+
+# ABUSE 51, ABUSE 201
+@ENDS
+def test_who_redeems_while_everything_ends_has_no_session_or_a_dead_one(
+    sasha: Browser, people: Any, settings: Any, end: Any
+) -> None:
     settings.IMPERSONATION_ENABLED = None
-    for _ in range(5):
-        flows.switch(True)
+    flows.switch(True)
+    for _ in range(3):
         code, (client,) = sasha.code(people.dave), several(1)
-        answer, _switched = race(lambda: client.redeem(code), lambda: flows.switch(False))  # noqa: B023
+        answer, _ended = race(lambda: client.redeem(code), end)  # noqa: B023
         assert answer.status_code in (200, 400)
         assert ImpersonationSession.objects.live().count() == 0
         if answer.status_code == 200:
-            me = client.get("/api/me/", headers=bearer(answer.json()["access_token"]))
-            assert me.status_code == 401
+            assert client.get("/api/me/", headers=bearer(answer.json()["access_token"])).status_code == 401
+    assert Event.objects.filter(name=Event.Name.SESSION_CREATED).count() == ImpersonationSession.objects.count()
+    assert Event.objects.filter(name=Event.Name.SESSION_REVOKED).count() == ImpersonationSession.objects.count()
+
+
+# ABUSE 86
+@ENDS
+def test_who_refreshes_while_everything_ends_has_tokens_that_are_dead(
+    api: ApiClient, sasha: Browser, people: Any, settings: Any, end: Any
+) -> None:
+    settings.IMPERSONATION_ENABLED = None
+    flows.switch(True)
+    begun = api.start(sasha, people.dave)
+    *answers, _ended = race(*(lambda c=c: c.refresh(begun["refresh_token"]) for c in several(5)), end)
+    assert {answer.status_code for answer in answers} <= {200, 400}
+    for tokens_ in (answer.json() for answer in answers if answer.status_code == 200):
+        assert api.get("/api/me/", headers=bearer(tokens_["access_token"])).status_code == 401
+        assert api.refresh(tokens_["refresh_token"]).status_code == 400
+    assert Event.objects.filter(name=Event.Name.SESSION_REVOKED).count() == 1
 
 
 def test_an_end_noticed_by_many_is_recorded_once(api: ApiClient, sasha: Browser, people: Any) -> None:
