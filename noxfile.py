@@ -180,6 +180,16 @@ def benchmarks(session: nox.Session) -> None:
 
 
 @nox.session(python=NEWEST[0])
+def load(session: nox.Session) -> None:
+    """Times beside a million events, on PG_URL's server. Six minutes; `-- --quick` tries whether it runs."""
+    driver, default, variable = DATABASES["postgresql"]
+    install(session, driver, extra="demo")
+    session.run(
+        "python", "-m", "benchmarks.load", *session.posargs, env={variable: os.environ.get(variable) or default}
+    )
+
+
+@nox.session(python=NEWEST[0])
 def messages(session: nox.Session) -> None:
     """The message catalogs hold every message of the code, translated and compiled. Needs GNU gettext."""
     for tool in ("msgfmt", "msgattrib", "msgunfmt", "xgettext"):

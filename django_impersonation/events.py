@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connections, models, transaction
@@ -11,7 +12,10 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from django_impersonation.conf import conf
+from django_impersonation.indexes import PrefixIndex
 from django_impersonation.records import Deed, Record, RecordQuerySet, WriterManager, new_id
+
+_MARGIN = timedelta(days=1)
 
 
 class ConfigurationManager(WriterManager["Configuration"]):
@@ -66,7 +70,28 @@ class Configuration(models.Model):
         return self.environment
 
 
-class EventManager(WriterManager["Event"].from_queryset(RecordQuerySet)):  # type: ignore[misc]
+class EventQuerySet(RecordQuerySet["Event"]):
+    def between(self, start: datetime | None, end: datetime | None) -> EventQuerySet:
+        """Those of a time, one environment's, to be read by position.
+
+        Without a position to begin and to end at, the database would read the whole record up to the first of them.
+        Positions follow the clocks of the servers, which may differ by hours where ``USE_TZ`` is off.
+        """
+        found = self
+        for moment, lookup, bound, order, margin in (
+            (start, "created_at__gte", "position__gte", "created_at", -_MARGIN),
+            (end, "created_at__lt", "position__lte", "-created_at", _MARGIN),
+        ):
+            if moment is not None:
+                found = found.filter((lookup, moment))
+                with suppress(OverflowError):  # there is nothing beyond the calendar
+                    around = self.filter((lookup, moment + margin)).order_by(order)
+                    position = around.values_list("position", flat=True).first()
+                    found = found.none() if position is None else found.filter((bound, position))
+        return found
+
+
+class EventManager(WriterManager["Event"].from_queryset(EventQuerySet)):  # type: ignore[misc]
     def record(self, name: str, *, position: int | None = None, **fields: Any) -> Event:
         """Write an event in the caller's transaction, which holds the lock of ``position`` or takes it here."""
         if position is None:
@@ -111,7 +136,7 @@ class Event(Record, Deed):
     environment = models.CharField(_("environment"), max_length=100)
     position = models.PositiveBigIntegerField(_("position"), editable=False)
     name = models.CharField(_("event"), max_length=40, choices=Name)
-    created_at = models.DateTimeField(_("time"), default=timezone.now, db_index=True)
+    created_at = models.DateTimeField(_("time"), default=timezone.now)
     session = models.ForeignKey(
         "ImpersonationSession", models.SET_NULL, null=True, related_name="events", verbose_name=_("session")
     )
@@ -127,6 +152,17 @@ class Event(Record, Deed):
         default_permissions = ("view",)
         constraints = [
             models.UniqueConstraint(fields=["environment", "position"], name="impersonation_event_position")
+        ]
+        # The lists of the admin, newest first, then what readers of the API follow.
+        indexes = [
+            models.Index(fields=["created_at", "position"], name="impersonation_event_time"),
+            models.Index(fields=["name", "created_at", "position"], name="impersonation_event_name"),
+            models.Index(fields=["user_pk", "created_at", "position"], name="impersonation_event_user"),
+            models.Index(fields=["impersonator_pk", "created_at", "position"], name="impersonation_event_by"),
+            models.Index(fields=["environment", "name", "position"], name="impersonation_event_feed"),
+            models.Index(fields=["environment", "organization_id", "position"], name="impersonation_event_org"),
+            PrefixIndex(fields=["user_email"], name="impersonation_event_u_email"),
+            PrefixIndex(fields=["impersonator_email"], name="impersonation_event_i_email"),
         ]
 
     def __str__(self) -> str:

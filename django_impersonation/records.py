@@ -105,12 +105,21 @@ class RecordQuerySet(models.QuerySet[Row]):
         return super().update(**kwargs)
 
 
-def purge(rows: models.QuerySet[Any]) -> int:
-    """Delete what a queryset finds, ``BATCH`` rows in a transaction; returns how many there were."""
+def purge(rows: models.QuerySet[Any], *, only: models.Q | None = None) -> int:
+    """Delete what a queryset finds, ``BATCH`` rows in a transaction; returns how many there were.
+
+    ``only`` is asked of each batch by itself: what it joins would be joined with the whole table otherwise. In the
+    order of the key and behind the last one, so that no batch reads again what those before it left or deleted.
+    """
     everything = rows.model._base_manager.using(rows.db)
-    removed = 0
-    while batch := list(rows.order_by().values_list("pk", flat=True)[:BATCH]):
-        removed += everything.filter(pk__in=batch).delete()[1].get(rows.model._meta.label, 0)
+    rows, removed = rows.order_by("pk"), 0
+    batch = list(rows.values_list("pk", flat=True)[:BATCH])
+    while batch:
+        found = everything.filter(pk__in=batch)
+        if only is not None:
+            found = everything.filter(pk__in=list(found.filter(only).values_list("pk", flat=True)))
+        removed += found.delete()[1].get(rows.model._meta.label, 0)
+        batch = list(rows.filter(pk__gt=batch[-1]).values_list("pk", flat=True)[:BATCH])
     return removed
 
 

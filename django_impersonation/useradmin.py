@@ -148,7 +148,8 @@ class ImpersonationAdminMixin(ModelAdmin):
         """The last sessions as this user, for those who may see sessions."""
         if not request.user.has_perm("django_impersonation.view_impersonationsession"):
             return {"impersonation_history": None, "impersonation_history_url": None}
-        history = list(ImpersonationSession.objects.filter(user=user.pk)[:10])
+        # By the key as text as well: with it the index holds them in their order.
+        history = list(ImpersonationSession.objects.filter(user=user.pk, user_pk=str(user.pk))[:10])
         listed = self.admin_site.is_registered(ImpersonationSession)
         base = f"{self.admin_site.name}:django_impersonation_impersonationsession"
         for session in history:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import interval, ratios
+from benchmarks.load import most_rows
 
 ROOT = Path(__file__).parent.parent
 OURS = "django-impersonation"
@@ -59,6 +60,17 @@ def test_the_interval_is_that_of_the_sign_test() -> None:
     """By the tables of the binomial distribution: the ranks between which the median lies in 95 of 100 cases."""
     ranks = {number: interval([float(n) for n in range(number, 0, -1)]) for number in (1, 5, 6, 12, 20, 30)}
     assert ranks == {1: (1, 1), 5: (1, 5), 6: (1, 6), 12: (3, 10), 20: (6, 15), 30: (10, 21)}
+
+
+def test_of_a_plan_the_step_counts_that_reads_most_of_ours() -> None:
+    """What it leaves out it has read as well, once for each time that it is asked."""
+    scan = {"Relation Name": "django_impersonation_event", "Actual Rows": 2.0, "Actual Loops": 10}
+    joined = {"Relation Name": "shop_user", "Actual Rows": 999.0, "Actual Loops": 1}
+    inner = scan | {"Rows Removed by Filter": 3}
+    assert (
+        most_rows({"Actual Rows": 500.0, "Actual Loops": 1, "Plans": [scan, joined, {**joined, "Plans": [inner]}]})
+        == 50
+    )
 
 
 def test_ratios_are_paired_block_by_block() -> None:

@@ -77,10 +77,9 @@ class Events(Endpoint):
         if not names:
             raise Unprocessable("events is required: one name or several")
         here = Event.objects.filter(environment=conf.IMPERSONATION_ENVIRONMENT)
-        found = here.filter(name__in=names.intersection(Event.Name.values))
-        for name, lookup_name in (("range_start", "created_at__gte"), ("range_end", "created_at__lt")):
-            if query.get(name):
-                found = found.filter((lookup_name, _moment(name, query[name])))
+        ends = ("range_start", "range_end")
+        start, end = (_moment(name, query[name]) if query.get(name) else None for name in ends)
+        found = here.between(start, end).filter(name__in=names.intersection(Event.Name.values))
         only = query.get("organization_id")
         if only:
             found = found.filter(organization_id=only)

@@ -94,7 +94,7 @@ class Command(BaseCommand):
             # By the address on record too: the account may be gone, or have another one now.
             theirs = Q((f"{role}_email__iexact", email)) | Q((f"{role}__in", people))
             found, codes = found.filter(theirs), codes.filter(theirs)
-            if not email or not (found or people or codes):
+            if not email or not (people or found.exists() or codes.exists()):
                 raise CommandError(f"Nobody has the e-mail address {email}.")
         count = flows.revoke(found.filter(ended_at=None), codes=codes)
         self.stdout.write(f"Sessions ended: {count}")
@@ -112,18 +112,16 @@ class Command(BaseCommand):
         expired = sum(
             s.end("expired") for s in ImpersonationSession.objects.expired().filter(ended_at=None).iterator()
         )
-        codes = AuthorizationCode.objects.filter(expires_at__lte=now).exclude(
-            session__ended_at=None, session__isnull=False
-        )
-        removed = purge(codes)
-        tokens = purge(RefreshToken.objects.filter(session__ended_at__isnull=False))
+        ended = Q(session__ended_at__isnull=False)
+        removed = purge(AuthorizationCode.objects.filter(expires_at__lte=now), only=Q(session=None) | ended)
+        tokens = purge(RefreshToken.objects.all(), only=ended)
         self.stdout.write(f"Sessions found expired: {expired}. Codes removed: {removed}. Tokens removed: {tokens}.")
         if keep_days is None:
             return
         before = now - timedelta(days=keep_days)
         events = purge(Event.objects.filter(created_at__lt=before))
         # A session stays as long as an event that names it.
-        sessions = purge(ImpersonationSession.objects.filter(ended_at__lt=before, events=None))
+        sessions = purge(ImpersonationSession.objects.filter(ended_at__lt=before), only=Q(events=None))
         if sessions or events:
             with transaction.atomic(using=Event.objects.db):
                 text = f"Older than {keep_days} days: {sessions} sessions, {events} events."
