@@ -43,6 +43,7 @@ ORDER = [
     "templatetags.django_impersonation",
     "views",
     "useradmin",
+    "settings_checks",
     "checks",
     "admin",
     "urls",
