@@ -161,9 +161,11 @@ def browser(session: nox.Session) -> None:
 
 @nox.session(python=NEWEST[0])
 def coverage(session: nox.Session) -> None:
-    """Lines and branches that no test without a browser reaches."""
-    install(session, "coverage[toml]")
-    session.run("coverage", "run", "-m", "pytest", "-m", "not browser", *session.posargs)
+    """Lines and branches that no test without a browser reaches, in all the processes that tests start."""
+    install(session, "coverage>=7.10")
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *workers(session), "-m", "not browser", *session.posargs)
+    session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.people import Browser
+from tests.processes import bare
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 OURS = "django_impersonation.middleware.ImpersonationMiddleware"
@@ -60,7 +61,7 @@ def manage(folder: Path, *command: str) -> str:
     done = subprocess.run(
         [sys.executable, "-W", "error", *command],
         cwd=folder,
-        env={"PYTHONPATH": str(ROOT), "PATH": "", "PYTHONDONTWRITEBYTECODE": "1"},
+        env=bare() | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
