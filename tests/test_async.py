@@ -150,9 +150,13 @@ def test_guards(bob: Any) -> None:
     assert (denied.code, denied.user_email, denied.count) == ("blocked_view", "bob@example.com", 4)
 
 
-def test_guards_let_others_in(people: Any) -> None:
+def test_guards_let_others_in(people: Any, monkeypatch: Any) -> None:
     browser = AsyncBrowser(Browser(people.carol).cookies)
+    asked: list[Any] = []
+    monkeypatch.setattr(flows, "current", asked.append)
     assert browser.get("/asensitive/").json() == {"sensitive": True}
+    assert not asked, "who has no impersonation costs no thread"
+    monkeypatch.undo()
     assert browser.get("/account/e-mail/").status_code == 200
 
 

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.test import RequestFactory
 
+from django_impersonation import flows
+from django_impersonation.resolution import Verdict
 from tests.people import Browser
 from tests.processes import bare
 
@@ -54,6 +57,32 @@ def test_twice_installed_still_tags_every_request(people: Any, sasha: Browser, s
     session = sasha.start(people.carol)
     assert (sasha.who()["user"], sasha.who()["current"]) == ("carol@example.com", session.pk)
     session.end("revoked")
+    assert sasha.get("/whoami/").status_code == 303
+
+
+# ABUSE 48
+@pytest.mark.django_db
+@pytest.mark.parametrize("missing", ["session", "user"])
+def test_a_request_without_a_session_or_a_user_is_nobodys(
+    people: Any, sasha: Browser, rf: RequestFactory, missing: str
+) -> None:
+    """A project without Django's sessions may have users of its own on the request."""
+    request = rf.get("/")
+    request.COOKIES["impersonation"] = sasha.start(people.carol).pk
+    request.session, request.user = sasha.session, people.dave
+    delattr(request, missing)
+    assert flows.resolve(request) is Verdict.NONE
+    assert (request.impersonation, request.impersonator) == (None, None)
+
+
+# ABUSE 16
+@pytest.mark.django_db
+@pytest.mark.parametrize("static", [None, "", "/", "https://cdn.example.com/", "https://cdn.example.com/whoami/"])
+def test_without_static_files_of_this_site_nothing_is_taken_for_one(
+    people: Any, sasha: Browser, settings: Any, static: str | None
+) -> None:
+    sasha.start(people.carol).end("revoked")
+    settings.STATIC_URL = static
     assert sasha.get("/whoami/").status_code == 303
 
 
