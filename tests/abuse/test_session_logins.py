@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.conf import global_settings
 from django.contrib.auth import login, logout
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
@@ -51,6 +52,7 @@ def test_a_login_into_an_abandoned_session_is_not_shared(engine: str, people: An
     shared.post("/accounts/login/", {"username": "dave@example.com", "password": "demo"})
     assert shared.who()["user"] == "dave@example.com"
     assert sessions.TAG not in shared.session
+    assert shared.session.get_expiry_age() == global_settings.SESSION_COOKIE_AGE, "an ordinary one, not an hour's"
     ImpersonationSession.objects.end()
     thief = Browser()
     thief.cookies["sessionid"] = known
