@@ -13,12 +13,12 @@ import pytest
 from django.apps import apps
 from django.conf.urls.i18n import i18n_patterns
 from django.contrib import admin
-from django.contrib.auth import get_user_model
+from django.contrib.auth import authenticate, get_user_model
 from django.core.checks import ERROR, WARNING, run_checks
 from django.http import HttpRequest
 from django.urls import include, path, reverse_lazy
 
-from django_impersonation import checks, settings_checks
+from django_impersonation import checks, sessions, settings_checks
 from django_impersonation.api import checks as api_checks
 from django_impersonation.conf import conf
 
@@ -233,9 +233,12 @@ def test_urls(settings: Any, urls: Any, short: str) -> None:
 
 def test_the_inert_backend_is_no_backend(settings: Any) -> None:
     backend = "django_impersonation.sessions.InertBackend"
-    settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend", backend]
+    settings.AUTHENTICATION_BACKENDS = [backend]
     assert reported() == ["E016"]
     assert f'Remove "{backend}"' in hint_of("E016")
+    # And even so it lets nobody in.
+    assert authenticate(None, username="admin@example.com", password="demo") is None
+    assert sessions.InertBackend().get_user(1) is None
 
 
 def test_sessions_not_installed(settings: Any) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.signals import user_logged_in
 from django.test import RequestFactory
 
 from django_impersonation import flows
@@ -73,6 +74,13 @@ def test_a_request_without_a_session_or_a_user_is_nobodys(
     delattr(request, missing)
     assert flows.resolve(request) is Verdict.NONE
     assert (request.impersonation, request.impersonator) == (None, None)
+
+
+@pytest.mark.django_db
+def test_a_login_without_a_session_is_none_of_our_business(people: Any, rf: RequestFactory) -> None:
+    """A project's API may announce logins of its own kind."""
+    user_logged_in.send(type(people.dave), request=rf.get("/"), user=people.dave)
+    user_logged_in.send(type(people.dave), request=None, user=people.dave)
 
 
 # ABUSE 16
