@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gettext
+import json
 import os
 import re
 import shutil
@@ -166,10 +167,35 @@ def browser(session: nox.Session) -> None:
 
 @nox.session(python=NEWEST[0])
 def coverage(session: nox.Session) -> None:
-    """Lines and branches that no test without a browser reaches."""
-    install(session, "coverage[toml]")
-    session.run("coverage", "run", "-m", "pytest", "-m", "not browser", *session.posargs)
+    """Lines and branches that no test without a browser reaches, in all the processes that tests start."""
+    install(session, "coverage>=7.10")
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *workers(session), "-m", "not browser", *session.posargs)
+    session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
+
+
+@nox.session(python=NEWEST[0])
+def audit(session: nox.Session) -> None:
+    """No known vulnerability in the newest of what the package and its extras need. Asks the advisories of PyPI."""
+    session.install("pip-audit")
+    folder = Path(session.create_tmp())
+    chosen, pinned, found = folder / "chosen.json", folder / "pinned.txt", folder / "found.json"
+    resolve = ("pip", "install", "--dry-run", "--ignore-installed", "--quiet", f"--report={chosen}")
+    session.run(*resolve, ".[demo]", f"Django~={NEWEST[1]}.0")
+    needed = [one["metadata"] for one in json.loads(chosen.read_text())["install"] if not one["is_direct"]]
+    pinned.write_text("\n".join(f"{one['name']}=={one['version']}" for one in needed))
+    found.unlink(missing_ok=True)
+    ask = ("pip-audit", "--no-deps", "--disable-pip", f"--requirement={pinned}", "--format=json", f"--output={found}")
+    session.run(*ask, success_codes=[0, 1])
+    answers = json.loads(found.read_text())["dependencies"] if found.exists() else []
+    asked = [answer for answer in answers if "vulns" in answer]
+    # What could not be looked up is no answer, and pip-audit alone would not call it a failure.
+    if len(asked) < len(needed):
+        session.error(f"Only {len(asked)} of {len(needed)} packages audited: PyPI's advisories are out of reach")
+    flaws = [f"{one['name']} {one['version']}: {flaw['id']}" for one in asked for flaw in one["vulns"]]
+    if flaws:
+        session.error("\n".join(["Known vulnerabilities:", *flaws]))
 
 
 @nox.session(python=NEWEST[0])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
 from importlib import import_module
 from typing import Any
 
@@ -12,19 +11,16 @@ from django.conf import settings
 from django.contrib.admin.sites import all_sites
 from django.contrib.auth import get_user_model
 from django.contrib.auth.middleware import AuthenticationMiddleware, RemoteUserMiddleware
-from django.core import checks
-from django.core.checks import CheckMessage, Error, Tags, register
-from django.shortcuts import resolve_url
+from django.core.checks import CheckMessage, Tags, register
 from django.template import engines
 from django.template.backends.django import DjangoTemplates
 from django.urls import LocalePrefixPattern, NoReverseMatch, URLPattern, URLResolver, get_resolver, reverse
-from django.utils.functional import Promise
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.module_loading import import_string
 
 from django_impersonation import sessions
 from django_impersonation.conf import DEFAULT_POLICY, conf
 from django_impersonation.middleware import ImpersonationMiddleware
+from django_impersonation.settings_checks import check_patterns, check_settings, error, warning
 from django_impersonation.useradmin import ImpersonationAdminMixin, user_models
 
 OURS = "django_impersonation.middleware.ImpersonationMiddleware"
@@ -35,19 +31,12 @@ def register_all() -> None:
     register(check_middleware, Tags.security)
     register(check_settings, Tags.security)
     register(check_urls, Tags.urls)
+    register(check_patterns, Tags.urls)
     register(check_backends, Tags.security)
     register(check_templates, Tags.templates)
     register(check_user_model, Tags.models)
     register(check_admin, Tags.admin)
     register(check_api, Tags.security)
-
-
-def error(number: int, message: str, hint: str) -> Error:
-    return Error(message, hint=hint, id=f"django_impersonation.E{number:03}")
-
-
-def warning(number: int, message: str, hint: str) -> checks.Warning:
-    return checks.Warning(message, hint=hint, id=f"django_impersonation.W{number:03}")
 
 
 def check_middleware(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
@@ -67,33 +56,6 @@ def check_middleware(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
             "RemoteUserMiddleware signs the staff member in again on every request, over the impersonated user.",
             "Remove RemoteUserMiddleware from MIDDLEWARE, or django_impersonation from INSTALLED_APPS.",
         )
-
-
-def check_settings(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
-    yield from _check_lifetime("IMPERSONATION_SESSION_LIFETIME", timedelta(minutes=60), 5)
-    yield from _check_lifetime("IMPERSONATION_CODE_LIFETIME", timedelta(minutes=10), 6)
-    for name, number in (("IMPERSONATION_POLICY", 7), ("IMPERSONATION_ORGANIZATIONS", 8)):
-        try:
-            getattr(conf, name)
-        except ImportError as flaw:
-            hint = f'Set {name} to the dotted path of a function, for example "shop.support.{name[14:].lower()}".'
-            yield error(number, f"{name} cannot be imported: {flaw}", hint)
-    if conf.IMPERSONATION_ON_STOP not in ("restore", "sign_out"):
-        yield error(9, "IMPERSONATION_ON_STOP has an unknown value.", 'Set it to "restore" or to "sign_out".')
-    if not isinstance(getattr(settings, "IMPERSONATION_ENABLED", None), bool | None):
-        yield error(10, "IMPERSONATION_ENABLED is no boolean and counts as off.", "Set it to True, False or None.")
-    patterns = getattr(settings, "IMPERSONATION_BLOCKED_VIEWS", ())
-    if not isinstance(patterns, list | tuple) or not all(isinstance(p, str) and p.strip("-") for p in patterns):
-        hint = 'Set IMPERSONATION_BLOCKED_VIEWS to a list of strings, for example ["billing:*", "-password_reset*"].'
-        yield error(11, "IMPERSONATION_BLOCKED_VIEWS is not a list of patterns.", hint)
-    if not conf.IMPERSONATION_ENVIRONMENT or len(conf.IMPERSONATION_ENVIRONMENT) > 100:
-        hint = 'Set IMPERSONATION_ENVIRONMENT to a name such as "production" or "staging".'
-        yield error(12, "IMPERSONATION_ENVIRONMENT is empty or longer than 100 characters.", hint)
-    for name in ("IMPERSONATION_LANDING_URL", "IMPERSONATION_RETURN_URL"):
-        url = getattr(conf, name)
-        if url is not None and not _is_address(url):
-            hint = f'Set {name} to a path such as "/", an https:// address or the name of a URL pattern.'
-            yield error(13, f"{name} is not an address.", hint)
 
 
 def check_urls(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
@@ -181,27 +143,6 @@ def check_api(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
         return
     # By name, as its packages are installed only where its URLs can be included.
     yield from import_module("django_impersonation.api.checks").check_all()
-
-
-def _check_lifetime(name: str, most: timedelta, number: int) -> Iterable[CheckMessage]:
-    value = getattr(settings, name, most)
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    whole = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    if not whole or not 0 < seconds <= most.total_seconds():
-        limit = int(most.total_seconds())
-        hint = f"Set {name} to seconds or a timedelta, more than 0 and at most {limit} seconds."
-        yield error(number, f"{name} is not a duration within its limits.", hint)
-
-
-def _is_address(url: object) -> bool:
-    if not (isinstance(url, str | Promise) and url):
-        return False
-    try:
-        if str(url).startswith(("https://", "http://")):
-            return True
-        return url_has_allowed_host_and_scheme(resolve_url(str(url)), allowed_hosts=None)
-    except NoReverseMatch:
-        return False
 
 
 def places_of(middleware: type) -> list[int]:

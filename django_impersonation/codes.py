@@ -156,7 +156,8 @@ def deny(request: HttpRequest, *, user: Any, refusal: ImpersonationDenied, actor
     logger.warning("denied (%s): %r as %r", refusal.code, actor.pk, getattr(user, "pk", None))
     if actor.is_authenticated:
         Event.objects.record_denied(code=refusal.code[:50], **Event.describe(impersonator=actor, user=user))
-        impersonation_denied.send(
+        # Robust: the refusal is on record, and the answer to it must not become an error.
+        impersonation_denied.send_robust(
             ImpersonationSession, request=request, impersonator=actor, user=user, code=refusal.code
         )
 

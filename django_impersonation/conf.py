@@ -17,11 +17,14 @@ class Settings:
 
     @property
     def IMPERSONATION_ENVIRONMENT(self) -> str:
-        return str(getattr(settings, "IMPERSONATION_ENVIRONMENT", "production"))
+        """Empty for what is no text: an environment without a name is off."""
+        return _text("IMPERSONATION_ENVIRONMENT", "production")
 
     @property
     def IMPERSONATION_ENABLED(self) -> bool | None:
         """None: the switch in the admin decides. Anything that is no boolean counts as off."""
+        if not self.IMPERSONATION_ENVIRONMENT:
+            return False
         enabled = getattr(settings, "IMPERSONATION_ENABLED", None)
         return None if enabled is None else enabled is True
 
@@ -118,9 +121,9 @@ class Settings:
         return getattr(settings, "IMPERSONATION_INITIATE_LOGIN_URL", None)
 
 
-def _text(name: str) -> str:
+def _text(name: str, default: str = "") -> str:
     """What is no text is not set: ``str`` would make the key "None" of a variable that the environment lacks."""
-    value = getattr(settings, name, "")
+    value = getattr(settings, name, default)
     return value if isinstance(value, str) else ""
 
 

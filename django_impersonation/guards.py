@@ -52,7 +52,7 @@ def is_blocked(match: ResolverMatch) -> bool:
     if match.app_names[-1:] == ["django_impersonation"]:
         return False
     pattern = _compiled(tuple(conf.IMPERSONATION_BLOCKED_VIEWS))
-    return any(pattern.fullmatch(name) for name in _names(match))
+    return any(pattern.fullmatch(name) for name in names_of(match))
 
 
 def refuse(request: HttpRequest) -> HttpResponse:
@@ -140,7 +140,8 @@ def wants_json(request: HttpRequest) -> bool:
     )
 
 
-def _names(match: ResolverMatch) -> Iterator[str]:
+def names_of(match: ResolverMatch) -> Iterator[str]:
+    """What the patterns are compared with."""
     yield match.view_name
     yield match.url_name or ""  # within any namespace
     yield from match.app_names

@@ -161,8 +161,7 @@ class ImpersonationSession(Record, Deed):
                 return False
             Event.objects.record(name, position=position, session=self, code=reason, **self.deed())
             transaction.on_commit(
-                lambda: impersonation_ended.send(ImpersonationSession, request=request, impersonation=self),
+                lambda: impersonation_ended.send_robust(ImpersonationSession, request=request, impersonation=self),
                 using=Event.objects.db,
-                robust=True,
             )
         return True

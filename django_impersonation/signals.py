@@ -11,7 +11,8 @@ from django.dispatch import Signal
 # may fill ``request.session``, the user's new session. A receiver that raises ends the impersonation.
 impersonation_started = Signal()
 
-# Arguments: request (None outside of one), impersonation. Sent after the commit, once for each session.
+# Arguments: request (None outside of one), impersonation. Sent after the commit, once for each session. What a
+# receiver raises is logged, here and below: it changes nothing.
 impersonation_ended = Signal()
 
 # Arguments: request, impersonator, user, code (the refusal's stable code).

@@ -45,6 +45,7 @@ ORDER = [
     "views",
     "useradmin",
     "lists",
+    "settings_checks",
     "checks",
     "admin",
     "urls",

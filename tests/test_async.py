@@ -19,6 +19,7 @@ from django_impersonation import flows, middleware, sessions, validity
 from django_impersonation.middleware import ImpersonationMiddleware
 from django_impersonation.models import Event, ImpersonationSession
 from tests.people import Browser
+from tests.urls import asensitive
 from tests.urls import urlpatterns as usual
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.test_async")]
@@ -150,10 +151,24 @@ def test_guards(bob: Any) -> None:
     assert (denied.code, denied.user_email, denied.count) == ("blocked_view", "bob@example.com", 4)
 
 
-def test_guards_let_others_in(people: Any) -> None:
+def test_guards_let_others_in(people: Any, monkeypatch: Any) -> None:
     browser = AsyncBrowser(Browser(people.carol).cookies)
+    asked: list[Any] = []
+    monkeypatch.setattr(flows, "current", asked.append)
     assert browser.get("/asensitive/").json() == {"sensitive": True}
+    assert not asked, "who has no impersonation costs no thread"
+    monkeypatch.undo()
     assert browser.get("/account/e-mail/").status_code == 200
+
+
+# ABUSE 52
+def test_guards_ask_who_the_user_is_now(people: Any, bob: Any) -> None:
+    """Somebody else may have taken the user's place since the middleware."""
+    request = AsyncRequestFactory().get("/")
+    request.user, request.impersonation = people.carol, bob[1]
+    assert async_to_sync(asensitive)(request).status_code == 200
+    request.user = people.bob
+    assert async_to_sync(asensitive)(request).status_code == 403
 
 
 # ABUSE 8, ABUSE 51

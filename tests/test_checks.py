@@ -13,13 +13,14 @@ import pytest
 from django.apps import apps
 from django.conf.urls.i18n import i18n_patterns
 from django.contrib import admin
-from django.contrib.auth import get_user_model
+from django.contrib.auth import authenticate, get_user_model
 from django.core.checks import ERROR, WARNING, CheckMessage, run_checks
 from django.http import HttpRequest
 from django.urls import include, path, reverse_lazy
 
-from django_impersonation import checks
+from django_impersonation import checks, sessions, settings_checks
 from django_impersonation.api import checks as api_checks
+from django_impersonation.conf import conf
 
 OURS = "django_impersonation.middleware.ImpersonationMiddleware"
 DJANGOS = "django.contrib.auth.middleware.AuthenticationMiddleware"
@@ -63,7 +64,7 @@ def test_the_tests_own_project_is_clean() -> None:
 def test_ids_are_unique_and_without_gaps() -> None:
     numbers: dict[str, set[int]] = {"E": set(), "W": set()}
     count = {"E": 0, "W": 0}
-    trees = [ast.parse(Path(str(module.__file__)).read_text()) for module in (checks, api_checks)]
+    trees = [ast.parse(Path(str(module.__file__)).read_text()) for module in (checks, settings_checks, api_checks)]
     for call in (n for tree in trees for n in ast.walk(tree) if isinstance(n, ast.Call)):
         function = getattr(call.func, "id", "")
         kind = {"error": "E", "warning": "W", "_check_lifetime": "E"}.get(function)
@@ -73,8 +74,8 @@ def test_ids_are_unique_and_without_gaps() -> None:
             count[kind] += 1
     numbers["E"] |= {7, 8}  # these two share a loop
     assert numbers["E"] == set(range(1, 34))
-    assert numbers["W"] == set(range(1, 10))
-    assert count == {"E": 31, "W": 9}
+    assert numbers["W"] == set(range(1, 12))
+    assert count == {"E": 31, "W": 12}  # W011 is said of two kinds of patterns
 
 
 # ABUSE 48
@@ -143,8 +144,8 @@ POLICY = "django_impersonation.policy.customers"
         ("ORGANIZATIONS", [None, ORGANIZATIONS], ["no.such", "json.no"], "E008", '"shop.support.organizations"'),
         ("ON_STOP", ["restore", "sign_out"], ["stop", "", None], "E009", '"sign_out"'),
         ("ENABLED", [None, True, False], ["True", 1, 0, ""], "E010", "True, False or None"),
-        ("BLOCKED_VIEWS", [[], ("x:*",), ["-x*"]], ["billing", [1], [""], ["-"], {"a"}], "E011", '["billing:*"'),
-        ("ENVIRONMENT", ["staging", "x" * 100], ["", "x" * 101], "E012", '"production"'),
+        ("BLOCKED_VIEWS", [[], ("home",), ["-admin"]], ["billing", [1], [""], ["-"], {"a"}], "E011", '["billing:*"'),
+        ("ENVIRONMENT", ["staging", "x" * 100], ["", "x" * 101, None, 1], "E012", '"production"'),
         ("LANDING_URL", ADDRESSES, NO_ADDRESSES, "E013", '"/"'),
         ("RETURN_URL", ADDRESSES, NO_ADDRESSES, "E013", '"/"'),
     ],
@@ -165,6 +166,56 @@ def test_settings(settings: Any, name: str, good: list[Any], bad: list[Any], sho
 def test_an_address_may_be_lazy(settings: Any, name: str) -> None:
     """As LOGIN_REDIRECT_URL often is."""
     setattr(settings, f"IMPERSONATION_{name}", reverse_lazy("home"))
+    assert reported() == []
+
+
+def test_an_environment_without_a_name_is_off(settings: Any) -> None:
+    """A variable that the environment lacks, say. It must not be an environment called "None"."""
+    for enabled in (None, True):
+        settings.IMPERSONATION_ENABLED = enabled
+        settings.IMPERSONATION_ENVIRONMENT = None
+        assert (conf.IMPERSONATION_ENVIRONMENT, conf.IMPERSONATION_ENABLED) == ("", False)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("IMPERSONATION_BLOCKED_VIEW", "Did you mean IMPERSONATION_BLOCKED_VIEWS?"),
+        ("IMPERSONATION_ENABLE", "Did you mean IMPERSONATION_ENABLED?"),
+        ("IMPERSONATION_X", "The README has a table of all settings."),
+    ],
+)
+def test_a_name_that_is_none_of_ours(settings: Any, name: str, hint: str) -> None:
+    setattr(settings, name, None)
+    assert reported() == ["W010"]
+    assert hint_of("W010") == hint
+
+
+@pytest.mark.parametrize(
+    ("pattern", "clean"),
+    [
+        ("billing", True),
+        ("bill*", True),
+        ("admin:login", True),
+        ("django.contrib.auth.views.LoginView", True),
+        ("django.views.generic.*.View", True),
+        ("billings", False),
+        ("shop:billing", False),
+        ("LoginView", False),
+        ("-password_change*", True),
+        ("-password_change", False),
+        ("-billing", False),
+    ],
+)
+def test_a_pattern_that_does_nothing(settings: Any, pattern: str, clean: bool) -> None:
+    settings.IMPERSONATION_BLOCKED_VIEWS = [pattern]
+    assert reported() == ([] if clean else ["W011"])
+    assert clean or any(f'"{pattern}"' in str(message.msg) for message in run_checks())
+
+
+def test_a_pattern_of_ones_own_may_be_taken_out_again(settings: Any) -> None:
+    """Settings of one environment may add to those of another."""
+    settings.IMPERSONATION_BLOCKED_VIEWS = ["billing", "-billing"]
     assert reported() == []
 
 
@@ -190,9 +241,12 @@ def test_urls(settings: Any, urls: Any, short: str) -> None:
 
 def test_the_inert_backend_is_no_backend(settings: Any) -> None:
     backend = "django_impersonation.sessions.InertBackend"
-    settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend", backend]
+    settings.AUTHENTICATION_BACKENDS = [backend]
     assert reported() == ["E016"]
     assert f'Remove "{backend}"' in hint_of("E016")
+    # And even so it lets nobody in.
+    assert authenticate(None, username="admin@example.com", password="demo") is None
+    assert sessions.InertBackend().get_user(1) is None
 
 
 def test_sessions_not_installed(settings: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.processes import bare
 from tests.projects.run import DEFAULTS
 
 ROOT = Path(__file__).parent.parent
@@ -22,13 +23,9 @@ MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
 def tell(story: str, folder: Path, **options: Any) -> str:
     """Run a story in a project with these settings; returns what it printed."""
     command = [sys.executable, "-W", "error", "-m", "tests.projects.run", story, str(folder), json.dumps(options)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=_environment())
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=bare())
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-def _environment() -> dict[str, str]:
-    return {"PATH": "", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1"}
 
 
 @pytest.mark.parametrize(

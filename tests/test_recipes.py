@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import bare
 from tests.recipes.book import blocks, lines_of_code, recipes
 from tests.recipes.run import module_of
 from tests.require import lacking
@@ -27,8 +28,7 @@ def follow(recipe: str, folder: Path, *ignored: str) -> None:
         lacking(f"{recipe} is not installed; `nox -s recipes` installs it")
     warnings = [argument for message in ignored for argument in ("-W", f"ignore:{message}")]
     command = [sys.executable, "-W", "error", *warnings, "-m", "tests.recipes.run", recipe, str(folder)]
-    environment = {"PATH": "", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1"}
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=bare())
     assert done.returncode == 0, done.stderr
 
 

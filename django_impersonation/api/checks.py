@@ -13,10 +13,11 @@ from django.urls import get_script_prefix, reverse
 
 from django_impersonation.api.middleware import ImpersonationTokenMiddleware
 from django_impersonation.api.tokens import load_private_key
-from django_impersonation.checks import OURS, error, places_of, warning
+from django_impersonation.checks import OURS, places_of
 from django_impersonation.conf import conf
 from django_impersonation.keys import BITS
 from django_impersonation.middleware import ImpersonationMiddleware
+from django_impersonation.settings_checks import error, warning
 
 SHORTEST_KEY = 32  # characters
 TOKENS = "django_impersonation.api.middleware.ImpersonationTokenMiddleware"

@@ -118,7 +118,7 @@ def _published(private: RSAPrivateKey) -> dict[str, Any]:
         .subject_name(name)
         .issuer_name(name)
         .public_key(public)
-        .serial_number(int.from_bytes(thumbprint[:16]) or 1)
+        .serial_number(int.from_bytes(thumbprint[:16]))
         .not_valid_before(datetime(2000, 1, 1, tzinfo=UTC))
         .not_valid_after(datetime(9999, 12, 31, tzinfo=UTC))
         .sign(private, hashes.SHA256())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial, wraps
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -97,6 +98,26 @@ def test_a_partial_of_a_sensitive_view_is_blocked() -> None:
 def test_other_packages_of_the_same_kinds_are_blocked(dotted: str) -> None:
     last = dotted.rpartition(".")[2]
     assert is_blocked(match(named(dotted).as_view() if last[0].isupper() else function(dotted)))
+
+
+# ABUSE 112
+def test_an_operation_of_ninja_is_blocked_behind_the_one_view_of_its_path() -> None:
+    def view_of(*views: Any) -> Any:
+        operations = SimpleNamespace(operations=[SimpleNamespace(view_func=view) for view in views])
+        method = "GET"  # what else the closure holds has no operations
+
+        def view(request: HttpRequest) -> Any:
+            return method, operations
+
+        view.__module__ = "ninja.operation"
+        return view
+
+    harmless, sensitive = function("shop.api.orders"), function("social_django.views.disconnect")
+    assert is_blocked(match(view_of(harmless, sensitive)))
+    assert not is_blocked(match(view_of(harmless)))
+    closed = view_of(sensitive)
+    closed.__module__ = "shop.views"
+    assert not is_blocked(match(closed)), "what others keep in a closure is no business of ours"
 
 
 @pytest.mark.parametrize(

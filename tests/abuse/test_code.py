@@ -10,7 +10,7 @@ from django.contrib.auth.models import Permission
 from django.db import connection
 from django.utils import timezone
 
-from django_impersonation import checks, flows
+from django_impersonation import checks, codes, flows
 from django_impersonation.codes import impersonation_denied
 from django_impersonation.models import AuthorizationCode, Configuration, Event, ImpersonationSession
 from tests.abuse.racing import twin
@@ -128,6 +128,18 @@ def test_a_replay_out_of_another_impersonation_ends_it_too(people: Any, sasha: B
     assert noor.redeem(code).status_code in (400, 403)
     assert ImpersonationSession.objects.get(user=people.dave).end_reason == "replayed"
     assert noor.who()["user"] == "carol@example.com"
+
+
+# ABUSE 56
+def test_a_replay_ends_a_session_that_began_while_it_was_looked_at(people: Any, sasha: Browser, rf: Any) -> None:
+    code = sasha.code(people.dave)
+    spent = the_code()
+    sasha.redeem(code)
+    spent.used_at = timezone.now()  # what was read a moment before the session began
+    request = rf.get("/")
+    request.user, request.impersonation = people.noor, None
+    codes.rejected(request, spent, "another spender")
+    assert ImpersonationSession.objects.get().end_reason == "replayed"
 
 
 # ABUSE 56

@@ -106,7 +106,8 @@ def test_no_impersonation_within_an_impersonation(people: Any, settings: Any) ->
     form = admin.get(admin.prompt_url(people.dave))
     code = admin.authorize(people.dave)
     redeemed = admin.redeem(earlier)
-    for response in (form, code, redeemed):
+    unknown = admin.redeem("x" * 43)
+    for response in (form, code, redeemed, unknown):
         assert response.status_code == 403
         assert "Stop the current impersonation" in response.content.decode()
     assert AuthorizationCode.objects.count() == 2

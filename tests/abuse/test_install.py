@@ -8,8 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.signals import user_logged_in
+from django.test import RequestFactory
 
+from django_impersonation import flows
+from django_impersonation.resolution import Verdict
 from tests.people import Browser
+from tests.processes import bare
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 OURS = "django_impersonation.middleware.ImpersonationMiddleware"
@@ -56,11 +61,44 @@ def test_twice_installed_still_tags_every_request(people: Any, sasha: Browser, s
     assert sasha.get("/whoami/").status_code == 303
 
 
+# ABUSE 48
+@pytest.mark.django_db
+@pytest.mark.parametrize("missing", ["session", "user"])
+def test_a_request_without_a_session_or_a_user_is_nobodys(
+    people: Any, sasha: Browser, rf: RequestFactory, missing: str
+) -> None:
+    """A project without Django's sessions may have users of its own on the request."""
+    request = rf.get("/")
+    request.COOKIES["impersonation"] = sasha.start(people.carol).pk
+    request.session, request.user = sasha.session, people.dave
+    delattr(request, missing)
+    assert flows.resolve(request) is Verdict.NONE
+    assert (request.impersonation, request.impersonator) == (None, None)
+
+
+@pytest.mark.django_db
+def test_a_login_without_a_session_is_none_of_our_business(people: Any, rf: RequestFactory) -> None:
+    """A project's API may announce logins of its own kind."""
+    user_logged_in.send(type(people.dave), request=rf.get("/"), user=people.dave)
+    user_logged_in.send(type(people.dave), request=None, user=people.dave)
+
+
+# ABUSE 16
+@pytest.mark.django_db
+@pytest.mark.parametrize("static", [None, "", "/", "https://cdn.example.com/", "https://cdn.example.com/whoami/"])
+def test_without_static_files_of_this_site_nothing_is_taken_for_one(
+    people: Any, sasha: Browser, settings: Any, static: str | None
+) -> None:
+    sasha.start(people.carol).end("revoked")
+    settings.STATIC_URL = static
+    assert sasha.get("/whoami/").status_code == 303
+
+
 def manage(folder: Path, *command: str) -> str:
     done = subprocess.run(
         [sys.executable, "-W", "error", *command],
         cwd=folder,
-        env={"PYTHONPATH": str(ROOT), "PATH": "", "PYTHONDONTWRITEBYTECODE": "1"},
+        env=bare() | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,

@@ -112,6 +112,8 @@ def test_static_files_on_another_host_are_allowed_for(people: Any, ada: Browser,
     response = ada.get("/impersonation/ended/")
     assert directives(response)["default-src"] == "'self' https://cdn.example.com"
     assert "https://cdn.example.com/static/django_impersonation/pages.css" in response.content.decode()
+    settings.STATIC_URL = "//cdn.example.com/static/"
+    assert directives(ada.get("/impersonation/ended/"))["default-src"] == "'self' https://cdn.example.com"
 
 
 # ABUSE 127

@@ -208,6 +208,18 @@ def test_form_of_the_user_after_an_end_is_refused(engine: str, people: Any) -> N
     assert strict.post("/whoami/", {"csrfmiddlewaretoken": back}).status_code == 403
 
 
+# ABUSE 18
+def test_form_of_the_user_after_a_stop_without_a_way_back_is_refused(sasha: Browser, people: Any) -> None:
+    sasha.start(people.dave)
+    strict = Browser(enforce_csrf_checks=True)
+    strict.cookies = sasha.cookies
+    token = token_in(strict.get("/form/"))
+    store(strict.cookies[sessions.RETURN_KEY].value).delete()
+    assert strict.post(STOP, {"csrfmiddlewaretoken": token}).status_code == 303
+    assert strict.who()["user"] == NOBODY
+    assert strict.post("/whoami/", {"csrfmiddlewaretoken": token}).status_code == 403
+
+
 # ABUSE 22, ABUSE 204
 @pytest.mark.parametrize("kind", ["live", "ended", "unknown", "garbage", "empty", "long"])
 def test_planted_marker_is_cleared_and_changes_nothing(kind: str, engine: str, sasha: Browser, people: Any) -> None:

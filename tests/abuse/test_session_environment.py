@@ -34,6 +34,26 @@ pytestmark = pytest.mark.urls("tests.abuse.session_urls")
 OURS = "django_impersonation.middleware.ImpersonationMiddleware"
 
 
+def test_cookies_are_deleted_where_they_were_set(sasha: Browser, people: Any, settings: Any) -> None:
+    """A browser keeps a cookie that is deleted under another path or domain."""
+    settings.SESSION_COOKIE_DOMAIN, settings.SESSION_COOKIE_SAMESITE = "testserver", "None"
+    settings.SESSION_COOKIE_SECURE = True
+
+    def placed(response: Any, name: str) -> tuple[str, str, str]:
+        cookie = response.cookies[name]
+        return cookie["path"], cookie["domain"], cookie["samesite"]
+
+    started, stopped = sasha.redeem(sasha.code(people.dave)), sasha.stop()
+    for response in (started, stopped):
+        assert placed(response, sessions.MARKER) == ("/", "testserver", "None")
+        assert placed(response, sessions.RETURN_KEY) == (STOP, "testserver", "Strict")
+        assert placed(response, "messages") == ("/", "testserver", "None")
+    for name in (sessions.MARKER, sessions.RETURN_KEY):
+        assert started.cookies[name]["secure"]
+        assert started.cookies[name]["httponly"]
+        assert stopped.cookies[name]["max-age"] == 0
+
+
 # ABUSE 12
 def test_without_the_middleware_the_session_is_nobodys(
     engine: str, sasha: Browser, people: Any, settings: Any

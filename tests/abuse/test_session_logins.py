@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.contrib.auth import login, logout
+from django.conf import global_settings
+from django.contrib.auth import get_user_model, login, logout
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
@@ -27,7 +28,13 @@ def again(request: HttpRequest) -> HttpResponse:
     return HttpResponse()
 
 
-urlpatterns = [path("again/", again), *ordinary]
+def other(request: HttpRequest) -> HttpResponse:
+    logout(request)
+    login(request, get_user_model().objects.get(email="carol@example.com"), backend=BACKEND)
+    return HttpResponse()
+
+
+urlpatterns = [path("again/", again), path("other/", other), *ordinary]
 
 
 # ABUSE 10
@@ -36,6 +43,16 @@ def test_a_logout_and_login_in_one_request_leaves_nobody(engine: str, people: An
     session = sasha.start(people.dave)
     assert sasha.get("/again/").status_code == 200
     assert sasha.who()["user"] == "AnonymousUser"
+    session.refresh_from_db()
+    assert session.end_reason == "signed_out"
+
+
+# ABUSE 10
+def test_a_logout_and_another_ones_login_in_one_request_is_theirs(people: Any) -> None:
+    sasha = Browser(people.sasha)
+    session = sasha.start(people.dave)
+    assert sasha.get("/other/").status_code == 200
+    assert (sasha.who()["user"], sasha.who()["impersonation"]) == ("carol@example.com", None)
     session.refresh_from_db()
     assert session.end_reason == "signed_out"
 
@@ -51,6 +68,7 @@ def test_a_login_into_an_abandoned_session_is_not_shared(engine: str, people: An
     shared.post("/accounts/login/", {"username": "dave@example.com", "password": "demo"})
     assert shared.who()["user"] == "dave@example.com"
     assert sessions.TAG not in shared.session
+    assert shared.session.get_expiry_age() == global_settings.SESSION_COOKIE_AGE, "an ordinary one, not an hour's"
     ImpersonationSession.objects.end()
     thief = Browser()
     thief.cookies["sessionid"] = known

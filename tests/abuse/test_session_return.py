@@ -93,8 +93,12 @@ def test_return_key_of_another_impersonation_leads_to_login(engine: str, sasha: 
     assert (ends(mine), ends(theirs)) == (["stopped"], [])
 
 
-# ABUSE 20
-def test_parked_session_that_became_another_persons_is_not_restored(engine: str, sasha: Browser, people: Any) -> None:
+# ABUSE 20, ABUSE 50
+@pytest.mark.parametrize("every", [False, True])
+def test_parked_session_that_became_another_persons_is_not_restored(
+    every: bool, engine: str, sasha: Browser, people: Any, settings: Any
+) -> None:
+    settings.SESSION_SAVE_EVERY_REQUEST = every
     sasha.start(people.dave)
     admin = Browser(people.admin)
     parked = store(return_key(sasha))

@@ -203,6 +203,33 @@ def test_an_end_receiver_that_fails_ends_nothing_else(people: Any, sasha: Browse
     assert sasha.who()["user"] == "sasha@example.com"
 
 
+@pytest.mark.parametrize("name", ["ended", "denied"])
+def test_a_failing_receiver_is_logged_and_keeps_it_from_no_other_and_from_no_answer(
+    people: Any, sasha: Browser, receivers: Receivers, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    def first(sender: Any, **kwargs: Any) -> None:
+        raise Broken
+
+    signal, heard = SIGNALS[name], receivers.bound[name]
+    assert signal.disconnect(heard)
+    signal.connect(first)
+    signal.connect(heard)
+    try:
+        if name == "ended":
+            sasha.start(people.dave)
+            assert sasha.stop().status_code == 303
+        else:
+            code = sasha.code(people.dave)
+            assert Browser(people.carol).redeem(code).status_code == 400
+            assert Event.objects.filter(name="impersonation.denied", code="invalid_code").count() == 1
+    finally:
+        signal.disconnect(first)
+    assert receivers.names[-1] == name
+    [logged] = [record for record in caplog.records if record.name == "django.dispatch"]
+    assert logged.exc_info is not None
+    assert logged.exc_info[0] is Broken
+
+
 def test_the_first_receivers_failure_leaves_no_later_one_in_doubt(
     people: Any, sasha: Browser, receivers: Receivers
 ) -> None:

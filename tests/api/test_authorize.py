@@ -298,6 +298,18 @@ def test_an_address_that_was_taken_off_the_list_gets_nothing(
     assert is_given(sasha, api)
 
 
+# ABUSE 207
+@pytest.mark.parametrize(("name", "value"), [("REDIRECT_URIS", [SECOND]), ("CLIENT_ID", "")])
+def test_for_a_client_that_is_not_configured_no_code_is_made(
+    sasha: Browser, people: Any, settings: Any, name: str, value: Any
+) -> None:
+    setattr(settings, f"IMPERSONATION_{name}", value)
+    answer = sasha.authorize(people.dave)
+    assert answer.status_code == 403
+    assert "IMPERSONATION_CALLBACK_URL is not one of" in answer.content.decode()
+    assert not AuthorizationCode.objects.exists()
+
+
 @pytest.mark.parametrize(
     "address",
     [

@@ -11,6 +11,7 @@ import pytest
 from django.apps import apps
 from django.contrib.auth.models import Permission
 from django.contrib.sessions.models import Session
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from django.utils import timezone
@@ -589,6 +590,8 @@ def test_what_fails_before_the_spend_leaves_the_code(
     code, pem = sasha.code(people.dave), settings.IMPERSONATION_JWT_SIGNING_KEY
     for broken in ("", [], "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"):
         settings.IMPERSONATION_JWT_SIGNING_KEY = broken
+        with pytest.raises(ImproperlyConfigured, match="IMPERSONATION_JWT_SIGNING_KEY"):
+            tokens.signing_keys()
         answer = api.redeem(code)
         assert answer.status_code == 500
         assert is_plain(answer)
