@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.api.client import ApiClient, bearer, challenge, code_of
+from django_impersonation.models import AuthorizationCode
+from tests.api.client import CALLBACK, ApiClient, bearer, challenge, code_of
 from tests.people import Browser
 
 pytestmark = pytest.mark.django_db
@@ -65,3 +66,17 @@ def test_sign_in_url(api: ApiClient, sasha: Browser, people: Any, settings: Any)
     assert answer["user"]["email"] == "dave@example.com"
     assert "organization_id" not in answer
     assert "error=access_denied" in sasha.get(SIGN_IN, query)["Location"]  # it happens once
+
+
+# ABUSE 62, ABUSE 64
+@pytest.mark.usefixtures("direct")
+def test_what_a_code_is_bound_to_is_compared_letter_by_letter(api: ApiClient, sasha: Browser, people: Any) -> None:
+    """On every database, whatever its collation takes for equal."""
+    code = sasha.code(people.dave)
+    verifier = "v" * 43
+    AuthorizationCode.objects.update(code_challenge=challenge(verifier).swapcase())
+    assert api.redeem(code, code_verifier=verifier).status_code == 400
+    AuthorizationCode.objects.update(code_challenge=challenge(verifier))
+    for other in (CALLBACK.upper(), CALLBACK.replace("a", "á"), f"{CALLBACK} "):
+        assert api.redeem(code, code_verifier=verifier, redirect_uri=other).status_code == 400
+    assert api.redeem(code, code_verifier=verifier, redirect_uri=CALLBACK).status_code == 200
