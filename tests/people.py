@@ -18,7 +18,7 @@ from organizations.models import Organization, OrganizationUser
 
 from django_impersonation.models import ImpersonationSession
 
-# All of Django's session engines, unless somebody is in a hurry: `.ci/run` plays them all on its first pair only.
+# All of Django's session engines, unless somebody is in a hurry: `.ci/run` plays each on one of its two pairs.
 ENGINES = os.environ.get("DJANGO_IMPERSONATION_ENGINES", "db,cached_db,cache,file,signed_cookies").split(",")
 
 
