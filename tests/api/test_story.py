@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.client import ApiClient, bearer, challenge, code_of
+from tests.api.client import CALLBACK, ApiClient, bearer, challenge, code_of
 from tests.people import Browser
 
 pytestmark = pytest.mark.django_db
@@ -17,6 +17,7 @@ SIGN_IN = "/user_management/authorize"
 
 @pytest.mark.usefixtures("direct")
 def test_direct(api: ApiClient, sasha: Browser, people: Any) -> None:
+    assert sasha.authorize(people.dave)["Location"].startswith(f"{CALLBACK}?code=")
     answer = api.start(sasha, people.bob, organization=people.acme)
     assert answer["user"]["email"] == "bob@example.com"
     assert answer["organization_id"] == str(people.acme.pk)
