@@ -18,6 +18,7 @@ SIGN_IN = "/user_management/authorize"
 
 @pytest.mark.usefixtures("direct")
 def test_direct(api: ApiClient, sasha: Browser, people: Any) -> None:
+    assert sasha.authorize(people.dave)["Location"].startswith(f"{CALLBACK}?code=")
     answer = api.start(sasha, people.bob, organization=people.acme)
     assert answer["user"]["email"] == "bob@example.com"
     assert answer["organization_id"] == str(people.acme.pk)
