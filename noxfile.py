@@ -43,7 +43,8 @@ REDIS_URL = "redis://127.0.0.1:6379/15"
 
 # What .ci/run has time for; .ci/full runs everything.
 DATABASE_TESTS = [
-    *(f"tests/test_{name}.py" for name in ("story", "migrations")),
+    *(f"tests/test_{name}.py" for name in ("story", "migrations", "activity", "lasting", "statements")),
+    *(f"tests/test_{name}.py" for name in ("view_only", "view_only_database")),
     *(f"tests/abuse/test_{name}.py" for name in ("code", "code_races", "locks", "organizations")),
     *(f"tests/abuse/test_{name}.py" for name in ("record", "record_stays")),
     *(f"tests/api/test_{name}.py" for name in ("story", "events", "races", "replica")),
@@ -142,7 +143,7 @@ def sdk(session: nox.Session) -> None:
 @nox.session
 @nox.parametrize(["python", "django"], [OLDEST, NEWEST], ids=["/".join(pair) for pair in (OLDEST, NEWEST)])
 def recipes(session: nox.Session, django: str) -> None:
-    """docs/recipes.md and docs/coming-from.md, with the packages that they are about; none may be missing."""
+    """docs/recipes.md and docs/coming-from.md, with the packages that they are about; needs PG_URL."""
     install(session, *group("recipes"), *group("bench"), django=django)
     required = {"DJANGO_IMPERSONATION_REQUIRE": "all", "PYTEST_ADDOPTS": None}
     chosen = ("tests/test_recipes.py", "tests/test_coming_from.py")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.urls import reverse
@@ -22,6 +22,7 @@ class Contestant:
     urls: tuple[tuple[str, str], ...] = ()
     bar: str = ""  # in the page's template
     bar_shows: str = ""
+    settings: tuple[tuple[str, Any], ...] = ()
     list_shows: str = ""  # in the admin's list of users
     auser: str = "Bob Baker"  # whom `await request.auser()` names while impersonating
     start: Callable[[Any, Any], Any]
@@ -39,21 +40,24 @@ BASELINE = Contestant(
     start=lambda browser, user: browser.post(reverse("login"), {"username": user.username, "password": "demo"}),
     stop=lambda browser, user: browser.post(reverse("logout")),
 )
+OURS = Contestant(
+    apps=("django_impersonation",),
+    middleware="django_impersonation.middleware.ImpersonationMiddleware",
+    middleware_behind=AUTHENTICATION,
+    urls=(("impersonation/", "django_impersonation.urls"),),
+    bar="{% load django_impersonation %}{% staff_bar %}",
+    bar_shows="impersonation-bar",
+    list_shows="impersonate_selected",
+    start=start_ours,
+    stop=lambda browser, user: browser.post(reverse("django_impersonation:stop")),
+)
 CONTESTANTS = {
     "baseline": BASELINE,
     # The same in another process: what is not 1 here is noise.
     "baseline-again": BASELINE,
-    "django-impersonation": Contestant(
-        apps=("django_impersonation",),
-        middleware="django_impersonation.middleware.ImpersonationMiddleware",
-        middleware_behind=AUTHENTICATION,
-        urls=(("impersonation/", "django_impersonation.urls"),),
-        bar="{% load django_impersonation %}{% staff_bar %}",
-        bar_shows="impersonation-bar",
-        list_shows="impersonate_selected",
-        start=start_ours,
-        stop=lambda browser, user: browser.post(reverse("django_impersonation:stop")),
-    ),
+    # Nobody else records what is done.
+    "django-impersonation": replace(OURS, settings=(("IMPERSONATION_RECORD_ACTIVITY", False),)),
+    "with-activity": OURS,
     "django-hijack": Contestant(
         apps=("hijack", "hijack.contrib.admin"),
         middleware="hijack.middleware.HijackUserMiddleware",  # it also puts the bar into the page

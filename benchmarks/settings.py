@@ -24,4 +24,5 @@ DATABASES["default"] |= {
 }
 # A sign-in without the time that the hash of a password takes on purpose.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+globals().update(CONTESTANT.settings)
 LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "/"

@@ -16,10 +16,13 @@ from django_impersonation.conf import conf
 from django_impersonation.exceptions import ImpersonationDenied
 from django_impersonation.guards import sealed
 from django_impersonation.lists import CalendarFilter, ReadOnlyAdmin
-from django_impersonation.models import Configuration, Event, ImpersonationSession
+from django_impersonation.models import Activity, Configuration, Event, ImpersonationSession
 from django_impersonation.useradmin import ImpersonationAdminMixin
 
 __all__ = ["ImpersonationAdminMixin"]
+
+# More requests than a person reads in a page.
+SHOWN = 500
 
 
 class StatusFilter(admin.SimpleListFilter):
@@ -37,6 +40,7 @@ class StatusFilter(admin.SimpleListFilter):
 @admin.register(ImpersonationSession)
 class ImpersonationSessionAdmin(ReadOnlyAdmin):
     actions = ["revoke"]
+    change_form_template = "admin/django_impersonation/session_change_form.html"
     fields = (
         "id",
         ("status", "end_reason"),
@@ -46,7 +50,7 @@ class ImpersonationSessionAdmin(ReadOnlyAdmin):
         ("organization_name", "organization_id"),
         ("created_at", "ended_at", "expires_at"),
         ("ip_address", "user_agent"),
-        "client_id",
+        ("view_only", "client_id"),
     )
     list_display = ("created_at", "impersonator_label", "user_label", "reason", "organization_name", "status")
     list_filter = (StatusFilter, "end_reason", ("created_at", CalendarFilter))
@@ -63,6 +67,11 @@ class ImpersonationSessionAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("status"))
     def status(self, session: ImpersonationSession) -> str:
         return session.status_label
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        found = list(Activity.objects.filter(session=kwargs["obj"])[: SHOWN + 1])
+        context |= {"activities": found[:SHOWN], "more_activities": len(found) > SHOWN}
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         allowed = request.user.has_perm("django_impersonation.revoke_impersonationsession")

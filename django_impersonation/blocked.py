@@ -77,3 +77,6 @@ DEFAULT_BLOCKED_VIEWS = (
     "impersonate.views.*",
     "loginas.views.*",
 )
+
+# The user's own logout, for view-only sessions too.
+SIGN_OUT_VIEWS = ("django.contrib.auth.views.LogoutView", "allauth.account.views.LogoutView")

@@ -60,7 +60,9 @@ def authorize(request: HttpRequest, *, client_id: str, redirect_uri: str, code_c
     try:
         if waiting.user is None:
             raise ImpersonationDenied(_("This user no longer exists."), "user_missing")
-        codes.check(request, user=waiting.user, organization=_organization(waiting, waiting.user))
+        codes.check(
+            request, user=waiting.user, organization=_organization(waiting, waiting.user), view_only=waiting.view_only
+        )
     except ImpersonationDenied as refusal:
         codes.deny(request, user=waiting.user, refusal=refusal)
         raise
@@ -147,7 +149,12 @@ def _begin(request: HttpRequest, grant: AuthorizationCode, fields: dict[str, Any
     try:
         if impersonator is None or user is None:
             raise ImpersonationDenied(_("This user no longer exists."), "user_missing")
-        policy.check(impersonator=impersonator, user=user, organization=_organization(grant, user))
+        policy.check(
+            impersonator=impersonator,
+            user=user,
+            organization=_organization(grant, user),
+            view_only=grant.view_only,
+        )
         with transaction.atomic(using=Event.objects.db):
             session = create_session(request, grant, impersonator=impersonator, **fields)
             # Asked as on every request to come: it must not begin with what would end it.

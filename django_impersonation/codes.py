@@ -28,14 +28,16 @@ logger = logging.getLogger("django_impersonation")
 PENDING = "_impersonation_pending"
 
 
-def check(request: HttpRequest, *, user: Any, organization: Organization | None = None) -> None:
+def check(
+    request: HttpRequest, *, user: Any, organization: Organization | None = None, view_only: bool = True
+) -> None:
     """Raise ``ImpersonationDenied`` unless the request's user may impersonate ``user`` now. Leaves no record."""
     if not Configuration.objects.enabled():
         raise ImpersonationDenied(_("Impersonation is switched off for this environment."), "disabled")
     # Without the middleware nobody knows whether this is a nested one.
     if getattr(request, "impersonation", "unknown") is not None:
         raise ImpersonationDenied(_("Stop the current impersonation before you start another."), "nested")
-    policy.check(impersonator=request.user, user=user, organization=organization)
+    policy.check(impersonator=request.user, user=user, organization=organization, view_only=view_only)
 
 
 @sensitive_variables("code")
@@ -46,18 +48,22 @@ def authorize(
     reason: str,
     organization: str | None = None,
     return_url: str | None = None,
+    view_only: bool | None = None,
 ) -> HttpResponse | ImpersonationDenied:
     """Make a one-time code for the request's user to act as ``user``, and send the browser to the callback.
 
     For POST requests of the admin and of any other support tool. ``organization`` is an id and may be left out
-    unless the user has several. ``return_url`` is a path of this site, for the time after *Stop*.
+    unless the user has several. ``return_url`` is a path of this site, for the time after *Stop*. ``view_only``: None
+    for what ``IMPERSONATION_DEFAULT_ACCESS`` says.
     A refusal is returned, not raised: an exception would roll its record back under ATOMIC_REQUESTS.
     """
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
+    if view_only is None:
+        view_only = conf.IMPERSONATION_DEFAULT_ACCESS != "full"
     try:
         chosen = choose_organization(user, organization)
-        check(request, user=user, organization=chosen)
+        check(request, user=user, organization=chosen, view_only=view_only)
     except ImpersonationDenied as refusal:
         deny(request, user=user, refusal=refusal)
         return refusal
@@ -66,7 +72,10 @@ def authorize(
         client = _client()
     except ImpersonationDenied as refusal:
         return refusal
-    code, made = _make(request, user=user, reason=reason, organization=chosen, return_url=return_url, **client)
+    deed = AuthorizationCode.describe(
+        impersonator=request.user, user=user, organization=chosen, reason=reason, view_only=view_only
+    )
+    code, made = _make(request, deed, return_url=return_url, **client)
     if made.pending:
         request.session[PENDING] = code
         return SeeOther(str(conf.IMPERSONATION_INITIATE_LOGIN_URL), registered=True)
@@ -76,16 +85,10 @@ def authorize(
 
 @sensitive_variables("code")
 def _make(
-    request: HttpRequest,
-    *,
-    user: Any,
-    reason: str,
-    organization: Organization | None,
-    return_url: str | None,
-    **client: Any,
+    request: HttpRequest, deed: dict[str, Any], *, return_url: str | None, **client: Any
 ) -> tuple[str, AuthorizationCode]:
     code, now = secrets.token_urlsafe(32), timezone.now()
-    deed = AuthorizationCode.describe(impersonator=request.user, user=user, organization=organization, reason=reason)
+    user = deed["user"]
     with transaction.atomic(using=Event.objects.db):
         Event.objects.record(Event.Name.REQUESTED, **deed)
         AuthorizationCode.objects.filter(impersonator=request.user.pk, user=user.pk, used_at=None).void()
@@ -133,7 +136,7 @@ def authenticate_with_code(request: HttpRequest, code: str) -> AuthorizationCode
         if grant.user is None:
             raise ImpersonationDenied(_("This user no longer exists."), "user_missing")
         chosen = choose_organization(grant.user, grant.organization_id) if grant.organization_id else None
-        check(request, user=grant.user, organization=chosen)
+        check(request, user=grant.user, organization=chosen, view_only=grant.view_only)
     except ImpersonationDenied as refusal:
         deny(request, user=grant.user, refusal=refusal)
         raise

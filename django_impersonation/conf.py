@@ -78,6 +78,37 @@ class Settings:
         return tuple(getattr(settings, "IMPERSONATION_BLOCKED_VIEWS", ()))
 
     @property
+    def IMPERSONATION_RECORD_ACTIVITY(self) -> bool:
+        """Anything but False counts as on."""
+        return getattr(settings, "IMPERSONATION_RECORD_ACTIVITY", True) is not False
+
+    @property
+    def IMPERSONATION_DEFAULT_ACCESS(self) -> str:
+        """ "full" or "view_only". What is neither counts as the latter, and a check says so."""
+        return "full" if getattr(settings, "IMPERSONATION_DEFAULT_ACCESS", "full") == "full" else "view_only"
+
+    @property
+    def IMPERSONATION_VIEW_ONLY(self) -> str:
+        """ "enforce", or "observe", which only logs. What is neither counts as the former."""
+        return "observe" if getattr(settings, "IMPERSONATION_VIEW_ONLY", "enforce") == "observe" else "enforce"
+
+    @property
+    def IMPERSONATION_VIEW_ONLY_VIEWS(self) -> Sequence[str]:
+        return _texts("IMPERSONATION_VIEW_ONLY_VIEWS")
+
+    @property
+    def IMPERSONATION_VIEW_ONLY_TABLES(self) -> Sequence[str]:
+        return _texts("IMPERSONATION_VIEW_ONLY_TABLES")
+
+    @property
+    def IMPERSONATION_CREDENTIALS(self) -> Sequence[str]:
+        return _texts("IMPERSONATION_CREDENTIALS")
+
+    @property
+    def IMPERSONATION_REDACTED_FIELDS(self) -> Sequence[str]:
+        return _texts("IMPERSONATION_REDACTED_FIELDS")
+
+    @property
     def IMPERSONATION_CLIENT_ID(self) -> str:
         return _text("IMPERSONATION_CLIENT_ID")
 

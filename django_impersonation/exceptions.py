@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from django.core.exceptions import PermissionDenied
+
 
 class ImpersonationError(Exception):
     """An impersonation that may not go on: ``str()`` is a sentence for people, ``code`` is for programs."""
@@ -15,6 +17,10 @@ class ImpersonationError(Exception):
 
 class ImpersonationDenied(ImpersonationError):
     """The policy says no. A policy function raises it to refuse with a sentence of its own."""
+
+
+class WriteRefused(ImpersonationDenied, PermissionDenied):
+    """Something that an impersonator must not write; where nobody catches it, the answer is 403."""
 
 
 class InvalidGrant(ImpersonationError):

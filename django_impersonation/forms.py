@@ -16,7 +16,7 @@ MANY = 100
 
 
 class ImpersonateForm(forms.Form):
-    """Why, and in which organization; the second only for users who have several.
+    """Why, with which access, and in which organization; the last only for users who have several.
 
     Raises ``ImpersonationDenied`` when the user's organizations cannot be read.
     """
@@ -27,9 +27,20 @@ class ImpersonateForm(forms.Form):
         label=_("Reason"), widget=forms.Textarea(attrs={"rows": 3}), max_length=policy.REASON_LENGTH
     )
 
-    def __init__(self, *args: Any, user: Any, **kwargs: Any) -> None:
+    access = forms.ChoiceField(
+        label=_("Access"),
+        choices=[("view_only", _("View only: nothing can be changed")), ("full", _("Full access"))],
+        widget=forms.RadioSelect,
+        required=False,
+    )
+
+    def __init__(self, *args: Any, user: Any, impersonator: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.user = user
+        if policy.needed(view_only=False) == [policy.PERMISSION] or impersonator.has_perm(policy.FULL_ACCESS):
+            self.fields["access"].initial = conf.IMPERSONATION_DEFAULT_ACCESS
+        else:
+            del self.fields["access"]
         self.fields["reason"].required = conf.IMPERSONATION_REASON_REQUIRED
         found = organizations_for(user, limit=MANY + 1)
         self.suggestions = found[:MANY] if len(found) > MANY else []
@@ -49,6 +60,12 @@ class ImpersonateForm(forms.Form):
             return policy.clean_reason(self.cleaned_data["reason"])
         except ImpersonationDenied as refusal:
             raise ValidationError(str(refusal), refusal.code) from refusal
+
+    @property
+    def view_only(self) -> bool | None:
+        """None for the default, or where there is no choice."""
+        access = self.cleaned_data.get("access")
+        return access == "view_only" if access else None
 
     def clean(self) -> dict[str, Any]:
         """The organization that was sent counts, also if the user has left others since and is not asked now."""

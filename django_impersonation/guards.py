@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from fnmatch import translate
+from collections.abc import Callable, Iterable, Iterator
+from fnmatch import fnmatchcase, translate
 from functools import lru_cache, partial, wraps
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,13 +16,15 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import ResolverMatch, get_script_prefix, reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from django_impersonation import flows
-from django_impersonation.blocked import DEFAULT_BLOCKED_VIEWS
+from django_impersonation.blocked import DEFAULT_BLOCKED_VIEWS, SIGN_OUT_VIEWS
 from django_impersonation.conf import conf
 from django_impersonation.exceptions import ImpersonationDenied
 from django_impersonation.models import ImpersonationSession
 
+SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
 _CSP_MIDDLEWARE = "django.middleware.csp.ContentSecurityPolicyMiddleware"
 _CLOSED = "object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
 
@@ -44,48 +46,98 @@ def forbid_impersonation(view: Callable[..., Any]) -> Callable[..., Any]:
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
             return view(request, *args, **kwargs) if flows.current(request) is None else refuse(request)
 
+    guarded.forbids_impersonation = True  # type: ignore[attr-defined]  # for `impersonation surface`
     return guarded
+
+
+def allow_in_view_only(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator: the view's POST only reads (a search, say), so that view-only sessions may send it."""
+    if iscoroutinefunction(view):
+
+        @wraps(view)
+        async def allowed(*args: Any, **kwargs: Any) -> Any:
+            return await view(*args, **kwargs)
+    else:
+
+        @wraps(view)
+        def allowed(*args: Any, **kwargs: Any) -> Any:
+            return view(*args, **kwargs)
+
+    allowed.allow_in_view_only = True  # type: ignore[attr-defined]  # here: the view may have other addresses
+    return allowed
+
+
+def is_ours(match: ResolverMatch) -> bool:
+    return match.app_names[-1:] == ["django_impersonation"]
+
+
+def signs_out(match: ResolverMatch) -> bool:
+    """The user's own logout ends the impersonation, and changes nothing else."""
+    return any(name in SIGN_OUT_VIEWS for name in names_of(match))
+
+
+def may_be_sent(request: HttpRequest) -> bool:
+    """May a view-only session send this request? It reads, by its method or by what the project says of the view."""
+    # Another middleware may have put X-HTTP-Method-Override in the place of what was sent.
+    sent = {request.method, request.META.get("REQUEST_METHOD", request.method)}
+    if {str(method).upper() for method in sent} <= SAFE_METHODS:
+        return True
+    match: Any = request.resolver_match
+    return is_ours(match) or signs_out(match) or is_allowed_in_view_only(match)
+
+
+def is_allowed_in_view_only(match: ResolverMatch) -> bool:
+    """Does the project say, by decorator or setting, that the view's unsafe methods only read?"""
+    pattern = _compiled((), tuple(conf.IMPERSONATION_VIEW_ONLY_VIEWS))
+    return getattr(match.func, "allow_in_view_only", False) or any(map(pattern.fullmatch, names_of(match)))
 
 
 def is_blocked(match: ResolverMatch) -> bool:
     """Does a pattern of ``IMPERSONATION_BLOCKED_VIEWS`` or of the defaults match the view? Never our own."""
-    if match.app_names[-1:] == ["django_impersonation"]:
+    if is_ours(match):
         return False
-    pattern = _compiled(tuple(conf.IMPERSONATION_BLOCKED_VIEWS))
+    pattern = _compiled(DEFAULT_BLOCKED_VIEWS, tuple(conf.IMPERSONATION_BLOCKED_VIEWS))
     return any(pattern.fullmatch(name) for name in names_of(match))
 
 
-def refuse(request: HttpRequest) -> HttpResponse:
-    """Put the refused attempt on record and say so, with a way out."""
+def blocking_pattern(match: ResolverMatch) -> str | None:
+    """The first pattern that blocks the view."""
+    patterns = _without_removed(DEFAULT_BLOCKED_VIEWS, conf.IMPERSONATION_BLOCKED_VIEWS) if is_blocked(match) else ()
+    return next((p for p in patterns if any(fnmatchcase(name, p) for name in names_of(match))), None)
+
+
+def refuse(request: HttpRequest, code: str = "blocked_view") -> HttpResponse:
+    """Say so, with a way out; the attempt goes on record when the view is over."""
     impersonation: ImpersonationSession = request.impersonation  # type: ignore[attr-defined]
-    refusal = _forbidden()
-    flows.deny(request, user=impersonation.user, refusal=refusal)
+    note_refusal(request, impersonation, code)
     if wants_json(request):
-        body = {"error": "impersonation_forbidden", "error_description": str(refusal)}
+        body = {"error": "impersonation_forbidden", "error_description": str(_WHY[code])}
         return sealed(JsonResponse(body, status=403))
-    return page(request, "forbidden", 403, impersonation=impersonation)
+    return page(request, "forbidden", 403, impersonation=impersonation, code=code, explanation=_WHY[code])
 
 
-def _forbidden() -> ImpersonationDenied:
-    sentence = _("This page is not available while you are impersonating a user.")
-    return ImpersonationDenied(sentence, "blocked_view")
+_WHY = {
+    "blocked_view": gettext_lazy("This page is not available while you are impersonating a user."),
+    "view_only": gettext_lazy("This session is view only: nothing can be changed in it."),
+    "credential": gettext_lazy("What lets somebody sign in cannot be changed while you are impersonating a user."),
+}
 
 
-def note_refusal(request: Any, impersonation: ImpersonationSession) -> None:
-    """Let ``record_refusal`` know, from within a transaction that is about to be rolled back."""
-    request._impersonation_refused = impersonation
+def refusal(code: str, kind: type[ImpersonationDenied] = ImpersonationDenied) -> ImpersonationDenied:
+    return kind(str(_WHY[code]), code)
 
 
-def was_refused(request: Any, response: HttpResponseBase) -> bool:
-    """Was a refusal noted, and did the view fail? Permissions may be combined: another one may have allowed it."""
-    return hasattr(request, "_impersonation_refused") and response.status_code >= 400
+def note_refusal(request: Any, impersonation: ImpersonationSession, code: str = "blocked_view") -> None:
+    """For ``record_refusal``: the view's transaction may be rolled back, or may not write at all."""
+    request._impersonation_refused = (impersonation, code)
 
 
 def record_refusal(request: Any, response: HttpResponseBase) -> None:
-    """Put on record what ``note_refusal`` has noted, outside of the view's transaction."""
-    if was_refused(request, response):
-        impersonation = request.__dict__.pop("_impersonation_refused")
-        flows.deny(request, user=impersonation.user, refusal=_forbidden(), actor=impersonation.impersonator)
+    """Put on record what ``note_refusal`` has noted."""
+    impersonation, code = request.__dict__.pop("_impersonation_refused", (None, ""))
+    # Permissions may be combined: another one may have allowed what one of them refused.
+    if impersonation is not None and (response.status_code >= 400 or code != "blocked_view"):
+        flows.deny(request, user=impersonation.user, refusal=refusal(code), actor=impersonation.impersonator)
 
 
 def page(request: HttpRequest, name: str, status: int, **context: Any) -> HttpResponse:
@@ -160,7 +212,10 @@ def _operations(view: Any) -> list[Any]:
 
 
 @lru_cache
-def _compiled(added: tuple[str, ...]) -> re.Pattern[str]:
+def _compiled(defaults: tuple[str, ...], added: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(translate, _without_removed(defaults, added))) or r"(?!)")
+
+
+def _without_removed(defaults: Iterable[str], added: Iterable[str]) -> list[str]:
     removed = {pattern[1:] for pattern in added if pattern.startswith("-")}
-    patterns = [p for p in (*DEFAULT_BLOCKED_VIEWS, *added) if p not in removed and not p.startswith("-")]
-    return re.compile("|".join(map(translate, patterns)) or r"(?!)")
+    return [p for p in (*defaults, *added) if p not in removed and not p.startswith("-")]

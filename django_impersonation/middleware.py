@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.cache import patch_cache_control, patch_vary_headers
 from django.utils.translation import gettext as _
 
-from django_impersonation import flows, guards, sessions
+from django_impersonation import conduct, context, flows, guards, sessions
 from django_impersonation.addresses import SeeOther
 from django_impersonation.resolution import Verdict
 
@@ -33,10 +33,11 @@ class ImpersonationMiddleware:
         self.get_response = get_response
         self.is_async = iscoroutinefunction(get_response)
         # Bound here, because Django would send a sync method to a thread for every async request.
-        self.process_view: Callable[..., Any] = _refuse_blocked
+        self.process_view: Callable[..., Any] = _enter
+        self.process_exception = conduct.explain
         if self.is_async:
             markcoroutinefunction(self)
-            self.process_view = _arefuse_blocked
+            self.process_view = _aenter
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self.is_async:
@@ -46,11 +47,15 @@ class ImpersonationMiddleware:
         except (DatabaseError, InterfaceError):
             logger.exception("an impersonated request could not be checked")
             return guards.unavailable()
-        if verdict is Verdict.NONE:
-            return self.get_response(request)  # type: ignore[no-any-return]
         refusal = _refuse_over(request) if verdict is Verdict.OVER else None
-        response = refusal or self.get_response(request)
-        guards.record_refusal(request, response)
+        with context.acting(request):
+            try:
+                response = refusal or self.get_response(request)
+            except BaseException:
+                conduct.release(request)
+                raise
+        if conduct.concerns(request):
+            response = conduct.leave(request, response)
         return _finish(request, response, verdict)
 
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
@@ -59,29 +64,26 @@ class ImpersonationMiddleware:
         except (DatabaseError, InterfaceError):
             logger.exception("an impersonated request could not be checked")
             return guards.unavailable()
-        if verdict is Verdict.NONE:
-            return await self.get_response(request)  # type: ignore[no-any-return]
         refusal = await sync_to_async(_refuse_over)(request) if verdict is Verdict.OVER else None
-        response = refusal or await self.get_response(request)
-        if guards.was_refused(request, response):
-            await sync_to_async(guards.record_refusal)(request, response)
+        with context.acting(request):
+            try:
+                response = refusal or await self.get_response(request)
+            except BaseException:  # also when the client has gone
+                await sync_to_async(conduct.release)(request)
+                raise
+        if conduct.concerns(request):
+            response = await sync_to_async(conduct.leave)(request, response)
         return _finish(request, response, verdict)
 
 
-def _refuse_blocked(request: Any, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
-    return _refuse_current(request) if _may_be_blocked(request) else None
+def _enter(request: Any, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
+    request._impersonation_entered = True
+    return None if request.impersonation is None else conduct.enter(request)
 
 
-async def _arefuse_blocked(request: Any, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
-    return await sync_to_async(_refuse_current)(request) if _may_be_blocked(request) else None
-
-
-def _may_be_blocked(request: Any) -> bool:
-    return request.impersonation is not None and guards.is_blocked(request.resolver_match)
-
-
-def _refuse_current(request: HttpRequest) -> HttpResponse | None:
-    return None if flows.current(request) is None else guards.refuse(request)
+async def _aenter(request: Any, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
+    request._impersonation_entered = True
+    return None if request.impersonation is None else await sync_to_async(conduct.enter)(request)
 
 
 def _refuse_over(request: HttpRequest) -> HttpResponse | None:
@@ -105,6 +107,8 @@ def _is_static(path: str) -> bool:
 
 
 def _finish(request: HttpRequest, response: HttpResponseBase, verdict: Verdict) -> HttpResponseBase:
+    if verdict is Verdict.NONE:
+        return response
     if getattr(request, "_impersonation_forgotten", False):
         sessions.unmark(response, return_key=True)
     elif verdict is Verdict.FORGET and getattr(request, "impersonation", None) is None:

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
+from django_impersonation.activity import Activity
 from django_impersonation.credentials import AuthorizationCode, RefreshToken
 from django_impersonation.events import Configuration, Event
 from django_impersonation.impersonator import Impersonator
@@ -19,7 +20,15 @@ from django_impersonation.indexes import PrefixIndex
 from django_impersonation.records import Deed, Record, RecordQuerySet, WriterManager, digest, new_id
 from django_impersonation.signals import impersonation_ended
 
-__all__ = ["AuthorizationCode", "Configuration", "Event", "ImpersonationSession", "Impersonator", "RefreshToken"]
+__all__ = [
+    "Activity",
+    "AuthorizationCode",
+    "Configuration",
+    "Event",
+    "ImpersonationSession",
+    "Impersonator",
+    "RefreshToken",
+]
 
 
 class SessionQuerySet(RecordQuerySet["ImpersonationSession"]):
@@ -97,7 +106,10 @@ class ImpersonationSession(Record, Deed):
         verbose_name_plural = _("impersonation sessions")
         ordering = ["-created_at"]
         default_permissions = ("view", "revoke")
-        permissions = [("impersonate_user", "Can impersonate users")]
+        permissions = [
+            ("impersonate_user", "Can impersonate users"),
+            ("impersonate_with_full_access", "Can impersonate users with full access, where view only is the default"),
+        ]
         indexes = [
             models.Index(fields=["user_pk", "created_at"], name="impersonation_session_user"),
             models.Index(fields=["impersonator_pk", "created_at"], name="impersonation_session_by"),

@@ -15,6 +15,8 @@ from django_impersonation.organizations import Organization
 logger = logging.getLogger("django_impersonation")
 
 PERMISSION = "django_impersonation.impersonate_user"
+# Needed for more than view-only sessions, where those are the default.
+FULL_ACCESS = "django_impersonation.impersonate_with_full_access"
 REASON_LENGTH = 500
 
 # Letters to Unicode, nothing to the eye.
@@ -22,7 +24,7 @@ _BLANKS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
-def check(*, impersonator: Any, user: Any, organization: Organization | None = None) -> None:
+def check(*, impersonator: Any, user: Any, organization: Organization | None = None, view_only: bool = True) -> None:
     """Raise ``ImpersonationDenied`` unless ``impersonator`` may act as ``user``.
 
     First what no project can relax, then the function behind ``IMPERSONATION_POLICY``. Any answer of that
@@ -34,6 +36,8 @@ def check(*, impersonator: Any, user: Any, organization: Organization | None = N
         raise ImpersonationDenied(_("Only staff may impersonate users."), "not_staff")
     if not impersonator.has_perm(PERMISSION):
         raise ImpersonationDenied(_("You do not have permission to impersonate users."), "no_permission")
+    if not view_only and not all(map(impersonator.has_perm, needed(view_only=False))):
+        raise ImpersonationDenied(_("You may impersonate users in view-only sessions."), "no_full_access")
     if impersonator.pk == user.pk:
         raise ImpersonationDenied(_("You cannot impersonate yourself."), "self")
     if not is_active(user):
@@ -47,6 +51,12 @@ def check(*, impersonator: Any, user: Any, organization: Organization | None = N
         raise ImpersonationDenied(_("The impersonation policy could not be evaluated."), "policy_failed") from error
     if allowed is not True:
         raise ImpersonationDenied(_("The policy of this site does not allow it."), "policy")
+
+
+def needed(*, view_only: bool) -> list[str]:
+    """The permissions for such a session. Where view only is the default, full access is a permission of its own."""
+    full = not view_only and conf.IMPERSONATION_DEFAULT_ACCESS != "full"
+    return [PERMISSION, FULL_ACCESS] if full else [PERMISSION]
 
 
 def can_impersonate(*, impersonator: Any, user: Any, organization: Organization | None = None) -> bool:

@@ -156,6 +156,7 @@ class Deed(models.Model):
     organization_id = models.CharField(_("organization's id"), max_length=TEXT_LENGTH, blank=True)
     organization_name = models.CharField(_("organization"), max_length=TEXT_LENGTH, blank=True)
     reason = models.CharField(_("reason"), max_length=REASON_LENGTH, blank=True)
+    view_only = models.BooleanField(_("view only"), default=False)
 
     class Meta:
         abstract = True
@@ -168,9 +169,10 @@ class Deed(models.Model):
         user: Any = None,
         organization: Organization | None = None,
         reason: str = "",
+        view_only: bool = False,
     ) -> dict[str, Any]:
         """The fields above, from the people themselves."""
-        fields: dict[str, Any] = {"reason": reason}
+        fields: dict[str, Any] = {"reason": reason, "view_only": view_only}
         for role, person in (("impersonator", impersonator), ("user", user)):
             if person is not None:
                 fields[role] = person

@@ -12,7 +12,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 from django.utils import timezone
 
-from django_impersonation import sessions, validity
+from django_impersonation import context, sessions, validity
 from django_impersonation.models import ImpersonationSession
 
 EndReason = ImpersonationSession.EndReason
@@ -49,8 +49,8 @@ def current(request: Any) -> ImpersonationSession | None:
     ``request.impersonation`` is what the middleware saw. Since then a view, or an authentication class of
     Django REST framework, may have made somebody else the request's user: then nobody is impersonated.
     """
-    session: ImpersonationSession | None = getattr(request, "impersonation", None)
-    return session if session is not None and session.is_for(getattr(request, "user", None)) else None
+    session: ImpersonationSession | None = context.session_of(request)
+    return session
 
 
 def over(request: HttpRequest) -> ImpersonationSession | None:
@@ -76,6 +76,9 @@ def on_login(sender: Any, request: Any, user: Any, **kwargs: Any) -> None:
     """Somebody signs in: while impersonating, the same user stays tagged, and another one ends it."""
     session = getattr(request, "impersonation", None)
     left = getattr(request, "_impersonation_left", None)
+    acted = session or left
+    if acted is not None and not acted.is_for(user):
+        request._impersonation_taken_over = True
     if session is not None and not session.is_for(user):
         on_logout(sender, request, user)
     elif session is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import timedelta
 from difflib import get_close_matches
 from fnmatch import translate
@@ -13,13 +13,14 @@ from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error
 from django.shortcuts import resolve_url
-from django.urls import NoReverseMatch, ResolverMatch, URLResolver, get_resolver
+from django.urls import NoReverseMatch
 from django.utils.functional import Promise
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from django_impersonation.blocked import DEFAULT_BLOCKED_VIEWS
 from django_impersonation.conf import Settings, conf
 from django_impersonation.guards import names_of
+from django_impersonation.surface import every_view
 
 
 def error(number: int, message: str, hint: str) -> Error:
@@ -62,7 +63,7 @@ def check_patterns(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
     patterns = getattr(settings, "IMPERSONATION_BLOCKED_VIEWS", ())
     if not patterns or not _are_patterns(patterns):
         return
-    names = {name for match in _matches(get_resolver().url_patterns) for name in names_of(match)}
+    names = {name for match in every_view() for name in names_of(match)}
     for pattern in patterns:
         if pattern.startswith("-") and pattern[1:] not in (*DEFAULT_BLOCKED_VIEWS, *patterns):
             hint = "Write it as it stands in django_impersonation/blocked.py, with a minus before it."
@@ -70,17 +71,6 @@ def check_patterns(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
         elif not pattern.startswith("-") and not any(map(re.compile(translate(pattern)).fullmatch, names)):
             hint = "Write the name of a URL pattern with its namespace, an app name, or the dotted path of a view."
             yield warning(11, f'"{pattern}" in IMPERSONATION_BLOCKED_VIEWS matches no view of ROOT_URLCONF.', hint)
-
-
-def _matches(
-    patterns: Iterable[Any], apps: tuple[Any, ...] = (), spaces: tuple[Any, ...] = ()
-) -> Iterator[ResolverMatch]:
-    """Every view of a URLconf, as a request to it would find it."""
-    for one in patterns:
-        if isinstance(one, URLResolver):
-            yield from _matches(one.url_patterns, (*apps, one.app_name), (*spaces, one.namespace))
-        else:
-            yield ResolverMatch(one.callback, (), {}, url_name=one.name, app_names=[*apps], namespaces=[*spaces])
 
 
 def _are_patterns(value: object) -> bool:

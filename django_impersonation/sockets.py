@@ -6,7 +6,8 @@ Plain ASGI: of Channels it needs nothing, and it works with other servers of Web
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -16,7 +17,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import connections
 from django.http import HttpRequest, parse_cookie
 
-from django_impersonation import flows, sessions
+from django_impersonation import conduct, context, flows, limits, sessions
 from django_impersonation.resolution import Verdict
 
 Message = MutableMapping[str, Any]
@@ -25,7 +26,9 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 # The code of the close frame: 4000 to 4999 are for applications (RFC 6455 section 7.4.2), and 401 is what HTTP says.
-OVER = 4401
+OVER, UNAVAILABLE = 4401, 4503
+# How a handshake is answered, as HTTP says it.
+_ANSWERS = {"websocket.accept": 101, "websocket.close": 403}
 # An open socket is asked about with every message in either direction, and after so many seconds of silence.
 SILENCE = 10.0
 
@@ -33,8 +36,9 @@ SILENCE = 10.0
 class ImpersonationSocketMiddleware:
     """Stands inside of Channels' ``AuthMiddlewareStack``, which by itself sees nobody in an impersonated session.
 
-    The scope gets ``impersonation`` and ``impersonator``, and while impersonating ``user``. A socket without the
-    marker cookie costs nothing. Guards do not reach into sockets: a consumer has to ask the scope.
+    The scope gets ``impersonation`` and ``impersonator``, and while impersonating ``user``. The handshake is on
+    record, and what the application writes is under the limits of the session. A socket without the marker cookie
+    costs nothing. Guards do not reach into sockets: a consumer has to ask the scope.
     """
 
     def __init__(self, app: App) -> None:
@@ -47,24 +51,34 @@ class ImpersonationSocketMiddleware:
         cookies = _cookies(scope)
         scope = {**scope, "impersonation": None, "impersonator": None}
         verdict, request = await _resolve(cookies) if sessions.MARKER in cookies else (Verdict.NONE, None)
-        if verdict is Verdict.OVER:
-            await receive()  # the handshake, which is refused
-            await send({"type": "websocket.close", "code": OVER})
+        if verdict is Verdict.VALID and not await _enter(request, scope):
+            await _turn_away(receive, send, UNAVAILABLE)
+        elif verdict is Verdict.OVER:
+            await _turn_away(receive, send, OVER)
         elif verdict is Verdict.VALID:
             scope |= {name: getattr(request, name) for name in ("impersonation", "impersonator", "user")}
-            socket = _Socket(cookies, receive, send)
-            try:
-                await self.app(scope, socket.receive, socket.send)
-            finally:
-                socket.leave()
+            await self._serve(_Socket(request, cookies, receive, send), scope)
         else:
             await self.app(scope, receive, send)
+
+    async def _serve(self, socket: _Socket, scope: MutableMapping[str, Any]) -> None:
+        try:
+            with context.acting(socket.request):
+                await self.app(scope, socket.receive, socket.send)
+        finally:
+            socket.leave()
+
+
+async def _turn_away(receive: Receive, send: Send, code: int) -> None:
+    await receive()  # the handshake, which is refused
+    await send({"type": "websocket.close", "code": code})
 
 
 class _Socket:
     """What goes in and out of an impersonated socket: nothing, from the end of the impersonation on."""
 
-    def __init__(self, cookies: dict[str, str], receive: Receive, send: Send) -> None:
+    def __init__(self, request: Any, cookies: dict[str, str], receive: Receive, send: Send) -> None:
+        self.request = request
         self._cookies, self._receive, self._send = cookies, receive, send
         self._waiting: asyncio.Future[Message] | None = None
         self._closed = False
@@ -83,6 +97,8 @@ class _Socket:
 
     async def send(self, message: Message) -> None:
         over = self._closed if message["type"] == "websocket.close" else await self._is_over()
+        if message["type"] in _ANSWERS:
+            await _answered(self.request, 403 if over else _ANSWERS[message["type"]])
         if not over:
             await self._send(message)
 
@@ -107,9 +123,34 @@ def _resolve(cookies: dict[str, str]) -> tuple[Verdict, Any]:
     request.COOKIES = cookies
     request.session = import_module(settings.SESSION_ENGINE).SessionStore(cookies.get(settings.SESSION_COOKIE_NAME))
     request.user = AnonymousUser()
+    with _own_work():
+        return flows.resolve(request), request
+
+
+@sync_to_async
+def _enter(request: Any, scope: MutableMapping[str, Any]) -> bool:
+    """As the middleware does before a view. Nothing is held while a socket is open: each statement is on its own."""
+    request.method, request.path, request.path_info = "WEBSOCKET", scope["path"], scope["path"]
+    request._impersonation_limits = limits.Limits(request, request.impersonation, by_words=False)
+    request._impersonation_limits.over = True  # there is no end of a view to wait for
+    with _own_work():
+        return conduct.record(request, request.impersonation)
+
+
+@sync_to_async
+def _answered(request: Any, status: int) -> None:
+    """The handshake, once: a close that comes later is another one."""
+    with _own_work():
+        conduct.complete(request, status)
+
+
+@contextmanager
+def _own_work() -> Iterator[None]:
+    """Under no limits, whoever waits for it."""
     _close_old_connections()
     try:
-        return flows.resolve(request), request
+        with context.acting(None):
+            yield
     finally:
         _close_old_connections()
 

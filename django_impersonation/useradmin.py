@@ -78,7 +78,7 @@ class ImpersonationAdminMixin(ModelAdmin):
             flows.check(request, user=user)
             data = request.POST if request.method == "POST" else None
             prefilled = {"reason": request.GET.get("reason", "")[:REASON_LENGTH]}
-            form = ImpersonateForm(data, user=user, initial=prefilled)
+            form = ImpersonateForm(data, user=user, impersonator=request.user, initial=prefilled)
         except ImpersonationDenied as denial:
             if request.method == "POST":
                 flows.deny(request, user=user, refusal=denial)
@@ -116,6 +116,7 @@ class ImpersonationAdminMixin(ModelAdmin):
             reason=reason,
             organization=form.cleaned_data.get("organization"),
             return_url=self._url("change", user),
+            view_only=form.view_only,
         )
         if isinstance(outcome, ImpersonationDenied):
             return self._prompt(request, user, denial=outcome)

@@ -16,7 +16,7 @@ from django.utils.crypto import constant_time_compare
 
 from django_impersonation.conf import conf
 from django_impersonation.models import Configuration, ImpersonationSession
-from django_impersonation.policy import PERMISSION, is_active
+from django_impersonation.policy import PERMISSION, is_active, needed
 from django_impersonation.prepared import Prepared
 from django_impersonation.records import age_of, auth_hashes, digest
 
@@ -41,10 +41,11 @@ def examine(session_id: str) -> ImpersonationSession | None:
     People are asked for through the user model's default manager too, so that those whom it hides stay hidden.
     """
     alias, enabled, here = ImpersonationSession.objects.db, conf.IMPERSONATION_ENABLED, conf.IMPERSONATION_ENVIRONMENT
+    permissions = tuple(needed(view_only=False)) if permissions_are_rows() else ()
     if _hides_nobody():
-        row = _prepared(alias, get_user_model(), permissions_are_rows(), enabled, here).get(session_id)
+        row = _prepared(alias, get_user_model(), permissions, enabled, here).get(session_id)
     else:
-        row = _statement(session_id, alias, permissions_are_rows(), enabled, here).first()
+        row = _statement(session_id, alias, permissions, enabled, here).first()
     return row  # type: ignore[return-value]
 
 
@@ -59,7 +60,9 @@ def _prepared(alias: str, user_model: Any, *conditions: Any) -> Prepared:
     return Prepared(_statement(Prepared.GAP, alias, *conditions))
 
 
-def _statement(session_id: str, alias: str, by_rows: bool, enabled: bool | None, environment: str) -> QuerySet[Any]:
+def _statement(
+    session_id: str, alias: str, permissions: tuple[str, ...], enabled: bool | None, environment: str
+) -> QuerySet[Any]:
     people = get_user_model()._default_manager
     switch = Configuration.objects.filter(environment=environment, enabled=True)
     conditions: dict[str, Any] = {
@@ -67,18 +70,19 @@ def _statement(session_id: str, alias: str, by_rows: bool, enabled: bool | None,
         "user_visible": Exists(people.filter(pk=OuterRef("user_id"))),
         "impersonator_visible": Exists(people.filter(pk=OuterRef("impersonator_id"))),
     }
-    if by_rows:
-        conditions["permitted"] = _holds("user_permissions", "") | _holds("groups", "group__")
+    for permission in permissions:
+        held = _holds(permission, "user_permissions", "") | _holds(permission, "groups", "group__")
+        conditions[permission.replace(".", "_")] = held
     found: QuerySet[ImpersonationSession] = ImpersonationSession.objects.using(alias).filter(pk=session_id)
     return found.select_related("user", "impersonator").annotate(**conditions)
 
 
-def _holds(field: str, path: str) -> Exists:
+def _holds(permission: str, field: str, path: str) -> Exists:
     """Has the impersonator the permission, by this field of the user model?
 
     One question for each field: ``ModelBackend.with_perm`` joins all holders of both, for every row.
     """
-    label, codename = PERMISSION.split(".")
+    label, codename = permission.split(".")
     relation: Any = get_user_model()._meta.get_field(field)
     held = Permission.objects.filter(codename=codename, content_type__app_label=label)
     return Exists(held.filter((path + relation.related_query_name(), OuterRef("impersonator_id"))))
@@ -142,9 +146,10 @@ def _rose(session: ImpersonationSession, user: Any) -> bool:
 def _permitted(session: Any, impersonator: Any) -> bool:
     if not session.impersonator_visible:
         return False
-    if hasattr(session, "permitted"):
-        return bool(impersonator.is_superuser or session.permitted)
-    return bool(impersonator.has_perm(PERMISSION))
+    permissions = needed(view_only=session.view_only)
+    if hasattr(session, PERMISSION.replace(".", "_")):
+        return impersonator.is_superuser or all(getattr(session, p.replace(".", "_")) for p in permissions)
+    return all(map(impersonator.has_perm, permissions))
 
 
 def _is_stock(backend: type) -> bool:

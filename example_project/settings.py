@@ -108,7 +108,9 @@ STATIC_ROOT = BASE_DIR / "staticfiles"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "handlers": {"console": {"class": "logging.StreamHandler"}},
+    "filters": {"impersonation": {"()": "django_impersonation.logs.ImpersonationFilter"}},
+    "formatters": {"console": {"format": "{message} {impersonator} {impersonation_id}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "filters": ["impersonation"], "formatter": "console"}},
     "loggers": {"django_impersonation": {"handlers": ["console"], "level": "INFO"}},
 }
 
@@ -119,6 +121,7 @@ ABSOLUTE_URL_OVERRIDES = {f"organizations.{model}": lambda row: "/" for model in
 # django_impersonation: the shop tells it where organizations come from; for the rest its own defaults hold.
 # Each setting below can be given in the environment under its own name; absent or empty means "default".
 IMPERSONATION_ORGANIZATIONS = "django_impersonation.organizations.django_organizations"
+IMPERSONATION_REDACTED_FIELDS = ["shop.User.card_number"]
 # Its API, for a front end on another host. A real project has these keys in its environment only.
 IMPERSONATION_CLIENT_ID = "client_demo"
 IMPERSONATION_API_KEY = env.str("IMPERSONATION_API_KEY", default="") or stored_secret(".api_key", new_api_key)
@@ -142,6 +145,13 @@ FROM_ENVIRONMENT = {
     "IMPERSONATION_POLICY": env.str,
     "IMPERSONATION_ORGANIZATIONS": env.str,
     "IMPERSONATION_BLOCKED_VIEWS": env.list,  # separated by commas
+    "IMPERSONATION_RECORD_ACTIVITY": env.bool,
+    "IMPERSONATION_DEFAULT_ACCESS": env.str,  # full or view_only
+    "IMPERSONATION_VIEW_ONLY": env.str,  # enforce or observe
+    "IMPERSONATION_VIEW_ONLY_VIEWS": env.list,
+    "IMPERSONATION_VIEW_ONLY_TABLES": env.list,
+    "IMPERSONATION_CREDENTIALS": env.list,
+    "IMPERSONATION_REDACTED_FIELDS": env.list,
     "IMPERSONATION_CLIENT_ID": env.str,
     "IMPERSONATION_PUBLIC_CLIENT": env.bool,
     "IMPERSONATION_EVENTS_KEY": env.str,

@@ -69,9 +69,10 @@ class Browser(Client):
     def prompt_url(self, user: Any) -> str:
         return reverse("admin:shop_user_impersonate", args=[user.pk])
 
-    def authorize(self, user: Any, *, organization: Any = "", reason: str = "Ticket 4711") -> Any:
+    def authorize(self, user: Any, *, organization: Any = "", reason: str = "Ticket 4711", access: str = "") -> Any:
         """Send the prompt's form; the response leads to the callback, or says why not."""
-        return self.post(self.prompt_url(user), {"reason": reason, "organization": getattr(organization, "pk", "")})
+        sent = {"reason": reason, "organization": getattr(organization, "pk", ""), "access": access}
+        return self.post(self.prompt_url(user), sent)
 
     def code(self, user: Any, **kwargs: Any) -> str:
         response = self.authorize(user, **kwargs)

@@ -15,6 +15,7 @@ DEBUG = False
 ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]
 IMPERSONATION_ENABLED = True
 
+
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # A file, because the races need threads with connections of their own.
     DATABASES["default"]["TEST"] = {"NAME": Path(gettempdir()) / f"impersonation-{os.getpid()}.sqlite3"}

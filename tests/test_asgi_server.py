@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import random
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from threading import Thread
 from typing import Any, NamedTuple
 
 import httpx2
 import pytest
 import uvicorn
+from asgiref.sync import sync_to_async
 from django.core.asgi import get_asgi_application
-from django.urls import reverse
+from django.http import HttpRequest, JsonResponse
+from django.urls import path, reverse
 
+from django_impersonation.attribution import current_impersonation
+from django_impersonation.logs import ImpersonationFilter
 from django_impersonation.models import Event, ImpersonationSession
 from tests.abuse.session_support import token_in
 from tests.api.client import CALLBACK, ApiClient, bearer, session_of
 from tests.people import Browser
+from tests.test_async import urlpatterns as usual
 
 # `.ci/full` sends ten times as many.
 REQUESTS = 10_000 if os.environ.get("DJANGO_IMPERSONATION_FULL") == "1" else 1_000
@@ -28,7 +35,30 @@ AT_ONCE = 24
 PATIENCE = 900
 NOBODY = "AnonymousUser"
 
-pytestmark = [pytest.mark.urls("tests.test_async"), pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.urls("tests.test_asgi_server"), pytest.mark.django_db(transaction=True)]
+
+
+def named() -> dict[str, Any]:
+    """What code knows that is given no request, and what a record of the log says."""
+    record = logging.makeLogRecord({})
+    ImpersonationFilter().filter(record)
+    session = current_impersonation()
+    return {"named": session and session.pk, "logged": [record.impersonator, record.impersonation_id]}
+
+
+def by_context(request: HttpRequest) -> JsonResponse:
+    return JsonResponse({"user": str(request.user), **named()})
+
+
+async def aby_context(request: HttpRequest) -> JsonResponse:
+    """Here, in a task and in two kinds of threads, while others have their turn."""
+    looks = await asyncio.gather(*(look() for look in (sync_to_async(named), partial(asyncio.to_thread, named))))
+    await asyncio.sleep(0)
+    assert looks == [named(), named()]
+    return JsonResponse({"user": str(await request.auser()), **named()})
+
+
+urlpatterns = [path("by-context/", by_context), path("aby-context/", aby_context), *usual]
 
 
 @pytest.fixture
@@ -124,6 +154,9 @@ class Somebody(NamedTuple):
             by = response.json()["impersonator"]
             told = response.json()["user"]["email"], by and [by["email"], by["reason"]]
             assert told == (self.user, self.impersonator)
+        elif "by-context" in url:
+            pk, email = (self.session.pk, self.session.impersonator_email) if self.session else (None, "")
+            assert response.json() == {"user": self.user, "named": pk, "logged": [email, pk or ""]}
         else:
             seen = response.json()
             pk = self.session and self.session.pk
@@ -167,7 +200,7 @@ def everybody(people: Any, settings: Any) -> list[Somebody]:
 
 
 def test_nobody_is_mixed_up(server: str, everybody: list[Somebody]) -> None:
-    pages = ("/awho/", "/awho/", "/slow/", "/slow/", "/whoami/", "/whoami/", "/api/me/", "/api/me/", "/asensitive/")
+    pages = ("/awho/", "/slow/", "/whoami/", "/api/me/", "/asensitive/", "/by-context/", "/aby-context/")
     turns = [(everybody[number % len(everybody)], pages[number % len(pages)]) for number in range(REQUESTS)]
     random.Random(4711).shuffle(turns)
     failures: list[str] = []

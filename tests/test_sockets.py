@@ -13,9 +13,13 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth.models import AnonymousUser
 from django.db import DatabaseError, connection
 
-from django_impersonation import sockets, validity
-from django_impersonation.models import Event, ImpersonationSession
+from django_impersonation import limits, sockets, validity
+from django_impersonation.activity import ActivityManager
+from django_impersonation.attribution import labels
+from django_impersonation.exceptions import WriteRefused
+from django_impersonation.models import Activity, Event, ImpersonationSession
 from django_impersonation.sockets import ImpersonationSocketMiddleware
+from example_project.shop.models import User
 from tests.people import Browser
 from tests.sockets import Socket
 
@@ -30,6 +34,7 @@ class App:
         self.user, self.got, self.pushes = user, [], asyncio.Queue()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.named = await sync_to_async(labels)()
         scope = {"user": self.user} | scope
         pushing = asyncio.ensure_future(self.push(send))
         while True:
@@ -220,8 +225,10 @@ def test_a_database_error_lets_nothing_pass(session: ImpersonationSession, sasha
             await socket.say("transfer everything")
             with pytest.raises(DatabaseError):
                 await socket.ends()
+            another = Socket(ImpersonationSocketMiddleware(app), sasha)
+            await another.send_input({"type": "websocket.connect"})
             with pytest.raises(DatabaseError):
-                await Socket(ImpersonationSocketMiddleware(app), sasha).open()
+                await another.ends()
         assert [message["type"] for message in app.got] == ["websocket.connect"]
 
     story()
@@ -308,3 +315,125 @@ def test_cookies_may_come_in_several_headers(session: ImpersonationSession, sash
         return seen
 
     assert story() == AS_BOB
+
+
+def records() -> list[Any]:
+    return list(Activity.objects.values_list("method", "path", "status"))
+
+
+@pytest.mark.parametrize("takes", [True, False])
+def test_the_handshake_is_on_record(session: ImpersonationSession, sasha: Browser, takes: bool) -> None:
+    """Before the application sees it; and once, whatever goes through it then."""
+    before: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        before.extend(await sync_to_async(records)())
+        await receive()
+        if takes:
+            await send({"type": "websocket.accept"})
+            await receive()
+        await send({"type": "websocket.close", "code": 1000})
+
+    @async_to_sync
+    async def story() -> None:
+        socket = Socket(ImpersonationSocketMiddleware(app), sasha, query_string=b"token=4711")
+        answer = await socket.open()
+        assert answer["type"] == ("websocket.accept" if takes else "websocket.close")
+        if takes:
+            await socket.say()
+            await socket.is_closed(1000)
+
+    story()
+    assert before == [("WEBSOCKET", "/ws/", None)]
+    assert records() == [("WEBSOCKET", "/ws/", 101 if takes else 403)]
+
+
+def test_one_that_cannot_be_put_on_record_is_not_opened(session: ImpersonationSession, sasha: Browser) -> None:
+    app = App()
+
+    @async_to_sync
+    async def story() -> None:
+        socket = Socket(ImpersonationSocketMiddleware(app), sasha)
+        with mock.patch.object(ActivityManager, "create", side_effect=DatabaseError):
+            assert await socket.open() == {"type": "websocket.close", "code": 4503}
+            await socket.ends()
+
+    story()
+    assert app.got == []
+
+
+def renames() -> None:
+    User.objects.filter(email="eve@example.com").update(name="Changed")
+
+
+def takes_over() -> None:
+    User.objects.filter(email="eve@example.com").update(email="mine@example.com")
+
+
+def by_its_driver() -> None:
+    """What words do not show: each statement has the database's read-only mode around it."""
+    with connection.cursor() as cursor, mock.patch.object(limits, "writes", return_value=()):
+        cursor.execute("UPDATE shop_user SET name = 'Changed'")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("access", "step", "code"),
+    [
+        ("view_only", renames, "view_only"),
+        ("view_only", by_its_driver, None),
+        ("full", takes_over, "credential"),
+        ("full", renames, ""),
+    ],
+)
+def test_what_the_application_writes_is_limited(people: Any, access: str, step: Any, code: str | None) -> None:
+    sasha = Browser(people.sasha)
+    sasha.start(people.bob, organization=people.acme, access=access)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await receive()
+        await sync_to_async(step)()
+        await send({"type": "websocket.send", "text": '"done"'})
+        await receive()
+
+    @async_to_sync
+    async def story() -> None:
+        socket = Socket(ImpersonationSocketMiddleware(app), sasha)
+        await socket.open()
+        await socket.say()
+        if code == "":
+            assert await socket.hear() == "done"
+            await socket.leave()
+        else:
+            with pytest.raises((WriteRefused, DatabaseError)):
+                await socket.ends()
+
+    before = sorted(User.objects.values_list("email", "name"))
+    story()
+    assert (sorted(User.objects.values_list("email", "name")) == before) is (code != "")
+    assert list(Event.objects.filter(name="impersonation.denied").values_list("code", flat=True)) == [code] * bool(
+        code
+    )
+    step()  # the same code, afterwards
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_end_of_a_view_only_one_is_recorded(people: Any, monkeypatch: Any) -> None:
+    """Found out while its application waits: what we write then is ours."""
+    sasha = Browser(people.sasha)
+    session = sasha.start(people.bob, organization=people.acme, access="view_only")
+    test_the_end_of_its_time_is_noticed_and_recorded(session, sasha)
+    session.refresh_from_db()
+    assert session.end_reason == "expired"
+
+
+def test_the_code_of_a_socket_knows_by_its_context(people: Any, session: ImpersonationSession, sasha: Browser) -> None:
+    async def named(browser: Browser) -> dict[str, str]:
+        app = App()
+        await (await opened(app, browser)).leave()
+        return app.named
+
+    assert async_to_sync(named)(sasha) == {"impersonator": "sasha@example.com", "impersonation_id": session.pk}
+    assert async_to_sync(named)(Browser(people.carol)) == {}

@@ -48,7 +48,6 @@ class ImpersonationTokenMiddleware:
             return refusal
         with without_session(request):
             response = self.get_response(request)
-        guards.record_refusal(request, response)
         return _finish(response)
 
     async def _acall(self, request: HttpRequest, token: str) -> HttpResponseBase:
@@ -57,8 +56,6 @@ class ImpersonationTokenMiddleware:
             return refusal
         with without_session(request):
             response = await self.get_response(request)
-        if guards.was_refused(request, response):
-            await sync_to_async(guards.record_refusal)(request, response)
         return _finish(response)
 
 

@@ -11,6 +11,7 @@ from django_impersonation import flows, guards
 class ForbidImpersonation(BasePermission):
     """Refuses a view to impersonators, signed in by cookie or by token."""
 
+    forbids_impersonation = True
     message = _("This page is not available while you are impersonating a user.")
     code = "impersonation_forbidden"
 

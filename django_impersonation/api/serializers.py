@@ -7,11 +7,10 @@ from typing import Any
 
 from rest_framework import serializers
 
-from django_impersonation import flows
 from django_impersonation.models import Event, ImpersonationSession
 from django_impersonation.organizations import Organization
 from django_impersonation.records import email_of, utc
-from django_impersonation.templatetags.django_impersonation import REDACTED
+from django_impersonation.redaction import REDACTED, hides, redacted_fields
 
 Data = dict[str, Any]
 _UNKNOWN = datetime(1970, 1, 1, tzinfo=UTC)
@@ -28,7 +27,8 @@ class RedactedField(serializers.Field[Any, Any, Any, Any]):
 
 
 class RedactedSerializerMixin:
-    """Before a serializer class: the fields named in ``redacted_fields`` are dots for impersonators, and read-only.
+    """Before a serializer class: dots for impersonators, and read-only, are the fields named in ``redacted_fields``,
+    and those of the serializer's model that ``IMPERSONATION_REDACTED_FIELDS`` names.
 
     A serializer without a request in its context redacts as well: nobody can tell who looks.
     """
@@ -38,12 +38,13 @@ class RedactedSerializerMixin:
     def get_fields(self) -> dict[str, Any]:
         fields: dict[str, Any] = super().get_fields()  # type: ignore[misc]
         request = self.context.get("request")  # type: ignore[attr-defined]
-        hidden = not hasattr(request, "impersonation") or flows.current(request) is not None
         for name in self.redacted_fields:
             if name not in fields:
                 raise TypeError(f"{type(self).__name__}.redacted_fields names {name!r}, which is no field of it")
-            if hidden:
-                fields[name] = RedactedField()
+        if hides(request):
+            model = getattr(getattr(self, "Meta", None), "model", None)
+            named = {*self.redacted_fields, *(redacted_fields(model) if model else ())}
+            fields |= {name: RedactedField() for name, field in fields.items() if {name, field.source} & named}
         return fields
 
 

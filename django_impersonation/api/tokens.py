@@ -83,6 +83,8 @@ def access_token(session: ImpersonationSession) -> str:
     }
     if session.organization_id:
         claims["org_id"] = session.organization_id
+    if session.view_only:
+        claims["view_only"] = True
     headers = {"kid": keys.published[0]["kid"], "typ": TYPE}
     return jwt.encode(claims, keys.signing, algorithm="RS256", headers=headers)
 

@@ -32,6 +32,11 @@ class AccessToken(NamedTuple):
     impersonator: Impersonator
     claims: dict[str, Any]
 
+    @property
+    def view_only(self) -> bool:
+        """May the session change nothing? Here it cannot; another service has to keep it by itself."""
+        return self.claims.get("view_only", False) is not False
+
 
 def verify(token: str, keys: KeySource, *, issuer: str, client_id: str, leeway: float = 0) -> AccessToken:
     """What a valid access token says; ``leeway`` is how far the clocks may differ, in seconds.

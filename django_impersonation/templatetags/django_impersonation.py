@@ -10,13 +10,11 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.safestring import SafeString
 
-from django_impersonation import flows
+from django_impersonation import flows, redaction
 from django_impersonation.records import utc
 
 register = template.Library()
 logger = logging.getLogger("django_impersonation")
-
-REDACTED = "••••••"
 
 
 @register.simple_tag(takes_context=True)
@@ -55,6 +53,11 @@ def redact(value: Any, request: Any) -> Any:
 
     A request that the middleware has not seen gets dots too: nobody can tell who looks.
     """
-    if not hasattr(request, "impersonation") or flows.current(request) is not None:
-        return REDACTED
-    return value
+    return redaction.redact(value, request)
+
+
+@register.simple_tag(takes_context=True)
+def redacted(context: Context, instance: Any, name: str) -> Any:
+    """``{% redacted user "card_number" %}``: dots for an impersonator if the settings name it, else the value."""
+    hidden = name in redaction.redacted_fields(type(instance)) and redaction.hides(context.get("request"))
+    return redaction.REDACTED if hidden else getattr(instance, name)

@@ -81,6 +81,7 @@ def test_there_is_no_permission_to_change_the_record(people: Any) -> None:
     assert set(ours.values_list("codename", flat=True)) == {
         "configure_impersonation",
         "impersonate_user",
+        "impersonate_with_full_access",
         "revoke_impersonationsession",
         "view_configuration",
         "view_event",

@@ -93,3 +93,15 @@ def test_user_history(visit: situations.Visit, people: Any, picture: Any) -> Non
     page = situations.opened(visit(people.sasha), reverse("admin:shop_user_change", args=[people.bob.pk]))
     page.locator(".impersonation-history").scroll_into_view_if_needed()
     picture(page, "user-history")
+
+
+def test_activity(visit: situations.Visit, people: Any, picture: Any) -> None:
+    page = visit(people.sasha, as_=people.bob, reason="Ticket 4711: cannot see his orders")
+    for address in ("/profile/", "/billing/", "/"):
+        page.goto(address)
+    session = ImpersonationSession.objects.get()
+    page = visit(people.admin, viewport={"width": 1280, "height": 800})
+    page.goto(reverse(f"{situations.RECORDS}_impersonationsession_change", args=[session.pk]))
+    page.locator("#impersonation-activity").scroll_into_view_if_needed()
+    page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+    picture(page, "activity")

@@ -28,8 +28,7 @@ def story() -> None:
     agent, bob = Visitor(make("agent", email="agent@example.com")), Visitor(make("bob"))
     auditlog.register(User)
     assert renamed(bob, "Robert") == (bob.user, None)
-    start(agent, bob.user)
-    both = {"impersonator": "agent@example.com", "reason": "Ticket 4711"}
+    both = {"impersonator": "agent@example.com", "impersonation_id": start(agent, bob.user).pk}
     assert renamed(agent, "Bobby") == (bob.user, both)
     stop(agent, bob.user)
     assert renamed(agent, "Agent") == (agent.user, None)

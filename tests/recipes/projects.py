@@ -5,8 +5,11 @@ Each function changes the settings of a plain project, and writes what a project
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
+
+from environ import Env
 
 from django_impersonation.keys import new_api_key, new_signing_key
 from tests.recipes.book import write
@@ -82,6 +85,77 @@ class Note(models.Model):
 """
 
 
+def django_reversion(project: Project, folder: Path) -> None:
+    write(folder / "shop" / "models.py", REVISED)
+    project["INSTALLED_APPS"] += ["reversion"]
+    project["MIDDLEWARE"] += ["reversion.middleware.RevisionMiddleware"]
+
+
+REVISED = """
+import reversion
+from django.db import models
+
+@reversion.register
+class Note(models.Model):
+    text = models.CharField(max_length=100)
+"""
+
+
+def django_pghistory(project: Project, folder: Path) -> None:
+    write(folder / "shop" / "models.py", TRACKED)
+    project["DATABASES"] = {"default": Env.db_url_config(os.environ["DATABASE_URL"])}
+    project["INSTALLED_APPS"] += ["pgtrigger", "pghistory"]
+    project["MIDDLEWARE"] += ["shop.middleware.BothHistoryMiddleware"]
+
+
+TRACKED = """
+import pghistory
+from django.db import models
+
+@pghistory.track()
+class Note(models.Model):
+    text = models.CharField(max_length=100)
+"""
+
+
+def structlog(project: Project, folder: Path) -> None:
+    pass
+
+
+def sentry_sdk(project: Project, folder: Path) -> None:
+    os.environ["SENTRY_DSN"] = "https://key@sentry.invalid/1"
+
+
+def opentelemetry_instrumentation_django(project: Project, folder: Path) -> None:
+    pass
+
+
+def celery(project: Project, folder: Path) -> None:
+    write(folder / "shop" / "tasks.py", TASKS)
+
+
+TASKS = """
+from queue import Queue
+from celery import Celery
+from django_impersonation.attribution import labels
+
+app = Celery("shop", broker="memory://", backend="cache+memory://", set_as_current=True)
+app.conf.broker_transport_options = {"polling_interval": 0.01}
+seen = Queue()
+
+@app.task(bind=True, max_retries=1)
+def look(self, then=""):
+    carried = {name: self.request.get(name) for name in ("impersonator", "impersonation_id")}
+    seen.put((carried, labels()))
+    if then == "send":
+        look.delay()
+    elif then == "retry" and not self.request.retries:
+        self.retry(countdown=0)
+    elif then == "fail":
+        raise ValueError("a task that fails")
+"""
+
+
 def channels(project: Project, folder: Path) -> None:
     write(folder / "shop" / "consumers.py", CONSUMER)
     write(folder / "shop" / "routing.py", ROUTING)
@@ -153,6 +227,26 @@ def django_jazzmin(project: Project, folder: Path) -> None:
 def djangorestframework_simplejwt(project: Project, folder: Path) -> None:
     project["SECRET_KEY"] = "long enough to sign its tokens with it"
     _tokens(project)
+
+
+def lasting(project: Project, folder: Path) -> None:
+    """No recipe: all that signs users in, at once."""
+    project["SECRET_KEY"] = "long enough to sign the tokens of Simple JWT"
+    project["MIDDLEWARE"] += ["allauth.account.middleware.AccountMiddleware"]
+    project["INSTALLED_APPS"] += [
+        "rest_framework",
+        "rest_framework.authtoken",
+        "rest_framework_simplejwt.token_blacklist",
+        "knox",
+        "oauth2_provider",
+        "allauth",
+        "allauth.account",
+        "allauth.socialaccount",
+        "allauth.mfa",
+        "social_django",
+        "django_otp",
+        *(f"django_otp.plugins.otp_{kind}" for kind in ("totp", "hotp", "email", "static")),
+    ]
 
 
 def _tokens(project: Project) -> None:

@@ -31,7 +31,8 @@ def configure(recipe: str, folder: Path) -> None:
         "ROOT_URLCONF": f"tests.recipes.{module_of(recipe)}",
     }
     getattr(projects, module_of(recipe))(project, folder)
-    book.follow(recipe, folder, project)
+    if recipe in book.recipes():
+        book.follow(recipe, folder, project)
     if (folder / "shop").exists():
         project["INSTALLED_APPS"].append("shop")
     sys.path.insert(0, str(folder))

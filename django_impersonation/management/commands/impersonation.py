@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -13,18 +15,40 @@ from django_impersonation import flows
 from django_impersonation.conf import conf
 from django_impersonation.exceptions import ImpersonationDenied
 from django_impersonation.keys import new_api_key, new_signing_key
-from django_impersonation.models import AuthorizationCode, Configuration, Event, ImpersonationSession, RefreshToken
+from django_impersonation.models import (
+    Activity,
+    AuthorizationCode,
+    Configuration,
+    Event,
+    ImpersonationSession,
+    RefreshToken,
+)
 from django_impersonation.records import email_field, purge
+from django_impersonation.reports import (
+    activity_fields,
+    activity_text,
+    difference,
+    session_fields,
+    session_text,
+    table,
+)
+from django_impersonation.surface import surface
 
 
 class Command(BaseCommand):
-    help = "Switch impersonation on or off, see and revoke sessions, remove what is not needed any more, make keys."
+    help = "Switch impersonation on or off; see, show and revoke sessions; list what is open; clean up; make keys."
 
     def add_arguments(self, parser: CommandParser) -> None:
         commands = parser.add_subparsers(dest="command", required=True)
         commands.add_parser("enable", help="switch impersonation on for this environment")
         commands.add_parser("disable", help="switch it off, end every session and void every code")
         commands.add_parser("status", help="show the switch and the live sessions")
+        show = commands.add_parser("show", help="show a session, and what was asked for in it")
+        show.add_argument("session", metavar="SESSION", help="its id")
+        show.add_argument("--json", action="store_true", dest="as_json", help="as JSON lines, for export")
+        surface = commands.add_parser("surface", help="list every address, and what an impersonator can do there")
+        surface.add_argument("--json", action="store_true", dest="as_json", help="as JSON, to commit")
+        surface.add_argument("--check", metavar="FILE", help="fail if it differs from this JSON")
         revoke = commands.add_parser("revoke", help="end sessions and void the codes of their impersonators")
         which = revoke.add_mutually_exclusive_group(required=True)
         which.add_argument("session", nargs="?", metavar="SESSION", help="the id of one session")
@@ -78,6 +102,26 @@ class Command(BaseCommand):
                 f"{session.pk}  {session.impersonator_email} as {session.user_label}, {session.minutes_left} min left"
             )
 
+    def _show(self, session: str, as_json: bool, **options: Any) -> None:
+        found = ImpersonationSession.objects.filter(pk=session).first()
+        if found is None:
+            raise CommandError(f"There is no session {session}.")
+        self.stdout.write(json.dumps(session_fields(found)) if as_json else session_text(found))
+        for activity in Activity.objects.filter(session=found).iterator(chunk_size=2000):
+            self.stdout.write(json.dumps(activity_fields(activity)) if as_json else activity_text(activity))
+
+    def _surface(self, as_json: bool, check: str | None, **options: Any) -> None:
+        rows = [row._asdict() for row in surface()]
+        if check is not None:
+            changes = difference(_read(check), rows)
+            if changes:
+                raise CommandError("\n".join([f"The surface differs from {check}:", *changes]))
+            self.stdout.write(f"The surface is that of {check}.")
+        elif as_json:
+            self.stdout.write(json.dumps(rows, indent=1))
+        else:
+            self.stdout.write(table(rows))
+
     def _revoke(
         self, session: str | None, impersonator: str | None, user: str | None, everything: bool, **options: Any
     ) -> None:
@@ -127,6 +171,16 @@ class Command(BaseCommand):
                 text = f"Older than {keep_days} days: {sessions} sessions, {events} events."
                 Event.objects.record(Event.Name.PURGED, reason=text)
         self.stdout.write(f"Sessions removed: {sessions}. Events removed: {events}.")
+
+
+def _read(path: str) -> list[dict[str, str]]:
+    try:
+        rows = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CommandError(f"{path} cannot be read: {error}") from error
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise CommandError(f"{path} is not what `impersonation surface --json` prints.")
+    return rows
 
 
 def _people(email: str) -> list[Any]:

@@ -1,0 +1,229 @@
+"""What the code of an impersonated request may write: below HTTP, on every connection to a database.
+
+Two fences. The words of every statement that goes through Django are judged, in whatever thread it runs. And in
+view-only sessions the database's own read-only mode closes what words cannot show: functions that write, and the
+driver's own cursors, held around the view alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import lru_cache, partial
+from importlib import import_module
+from threading import get_ident
+from typing import Any, NamedTuple
+
+from django.apps import apps
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.db import connections
+from django.db.backends.signals import connection_created
+from django.db.models.signals import pre_save
+from django.http import HttpResponseForbidden
+
+from django_impersonation import guards, lasting, models
+from django_impersonation.conf import conf
+from django_impersonation.context import acting, acting_session, running
+from django_impersonation.exceptions import WriteRefused
+from django_impersonation.readonly import read_only
+from django_impersonation.statements import Write, is_savepoint, writes
+
+logger = logging.getLogger("django_impersonation")
+
+
+class Limits:
+    """Those of one request, and of what it leaves running; holds the database's read-only mode while the view runs."""
+
+    def __init__(self, request: Any, session: models.ImpersonationSession, *, by_words: bool) -> None:
+        self.request, self.session, self.view_only = request, session, session.view_only
+        self._observed = conf.IMPERSONATION_VIEW_ONLY == "observe"
+        self._excepted = frozenset(table.lower() for table in conf.IMPERSONATION_VIEW_ONLY_TABLES)
+        self._ours = _our_tables(settings.SESSION_ENGINE)
+        self._rules = lasting.rules()
+        self._verified = _Verified("", None, frozenset())
+        # The drivers' connections: a view may close Django's and open it again.
+        self._held: list[Any] = []
+        self._stack = ExitStack()
+        self._thread: int | None = None
+        # The view is, but not its streamed body nor its tasks.
+        self.over = False
+        # A table that is excepted by name, and observing, leave it to the words.
+        self.by_database = self.view_only and not (by_words or self._observed or self._excepted)
+
+    def hold(self) -> None:
+        """Of the connections that are open or will be for the view; of others, with their first statement."""
+        self._thread = get_ident()
+        for connection in connections.all() if self.by_database else ():
+            if connection.connection is not None or connection.settings_dict["ATOMIC_REQUESTS"]:
+                self._stack.enter_context(self._read_only(connection))
+
+    def let_go(self) -> None:
+        """What the view has put off until its transaction is over runs now, within the limits."""
+        self._thread = None
+        self._stack.close()
+        for connection in connections.all(initialized_only=True):
+            _mend(connection)
+
+    def execute(self, execute: Any, sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
+        connection = context["connection"]
+        _mend(connection)
+        if connection.needs_rollback:  # Django refuses
+            return execute(sql, params, many, context)
+        text = sql if isinstance(sql, str) else _text(sql, connection)
+        if is_savepoint(text):
+            return execute(sql, params, many, context)
+        for write in writes(text, connection.vendor):
+            self._judge(write, params, connection)
+        if not self.by_database or any(connection.connection is driver for driver in self._held):
+            return execute(sql, params, many, context)
+        if self._thread == get_ident() and not connection.in_atomic_block:
+            self._stack.enter_context(self._read_only(connection))
+            return execute(sql, params, many, context)
+        with self._read_only(connection):  # of another thread, or of a body that is streamed after the view
+            return execute(sql, params, many, context)
+
+    def is_read_only(self, exception: BaseException) -> bool:
+        """Is it how a database in its read-only mode refuses to write, in the driver's own words or in Django's?"""
+        return (
+            self.by_database
+            and any(
+                getattr(one, "sqlstate", None) == "25006"  # PostgreSQL
+                or getattr(one, "sqlite_errorname", None) == "SQLITE_READONLY"
+                or getattr(one, "args", ())[:1] == (1792,)  # MariaDB and MySQL
+                for one in (exception, exception.__cause__)
+            )
+        )
+
+    def refuse(self, code: str, what: str) -> None:
+        """Raise ``WriteRefused``, which goes on record when the view is over; only log it while observing."""
+        if code == "view_only" and self._observed:
+            logger.warning("%s would be refused: %s", self.session.pk, what)
+            return
+        guards.note_refusal(self.request, self.session, code)
+        if self.over:
+            with acting(self.session):
+                guards.record_refusal(self.request, HttpResponseForbidden())
+        raise guards.refusal(code, WriteRefused)
+
+    def look_at(self, user: Any, *, using: str, update_fields: Any) -> None:
+        """Before a user is saved: nothing that lets somebody sign in may change; the statement to come may pass."""
+        names = self._rules.written(user, update_fields=update_fields)
+        if not names:
+            return
+        stored = lasting.stored(user, names, using=using)
+        changes = self._rules.changes(user, names, stored)
+        if changes:
+            self.refuse("credential", ", ".join(changes))
+        self._verified = _Verified("UPDATE" if stored else "INSERT", user, self._rules.user_tables)
+
+    def _judge(self, write: Write, params: Any, connection: Any) -> None:
+        if write.table in self._ours:
+            return
+        if self.view_only and write.table not in self._excepted:
+            self.refuse("view_only", f"{write.verb} {write.table}".strip())
+        verified = False
+        if write.table in self._rules.user_tables:
+            verified, self._verified = self._verified.after(write, params, connection)
+        if self._rules.refuses(write, verified=verified):
+            self.refuse("credential", f"{write.verb} {write.table}")
+
+    @contextmanager
+    def _read_only(self, connection: Any) -> Iterator[None]:
+        with read_only(connection):
+            driver = connection.connection
+            self._held.append(driver)
+            try:
+                yield
+            finally:
+                self._held.remove(driver)
+
+
+class _Verified(NamedTuple):
+    """The user who is being saved, with which statement, and into which tables; each passes once."""
+
+    verb: str
+    user: Any
+    tables: frozenset[str]
+
+    def after(self, write: Write, params: Any, connection: Any) -> tuple[bool, _Verified]:
+        """Is this the statement of the save, and what is verified after it?"""
+        if write.table not in self.tables or write.verb not in ("UPDATE", self.verb):
+            return False, self
+        rest = self._replace(tables=self.tables - {write.table})
+        if write.verb == "INSERT":
+            return True, rest
+        key = self.user._meta.pk.get_db_prep_save(self.user.pk, connection)
+        # One that finds no row is followed by an INSERT.
+        return bool(params) and params[-1] == key, self if self.verb == "INSERT" else rest
+
+
+def _text(sql: Any, connection: Any) -> str:
+    """Drivers take more than text: bytes, and psycopg's own composition of it."""
+    return sql.decode(errors="replace") if isinstance(sql, bytes) else str(sql.as_string(connection.connection))
+
+
+def _mend(connection: Any) -> None:
+    """Django holds a transaction for broken in which a statement was refused, though it never reached the database.
+
+    And it marks ours for what went wrong in one of the view's that is over.
+    """
+    refused = connection.needs_rollback and isinstance(connection.rollback_exc, WriteRefused)
+    if refused or any(block._from_testcase for block in connection.atomic_blocks[-1:]):
+        connection.needs_rollback, connection.rollback_exc = False, None
+
+
+def of(request: Any) -> Limits | None:
+    return getattr(request, "_impersonation_limits", None)
+
+
+def running_limits() -> Limits | None:
+    """Nobody is limited by an impersonation when somebody else has become the request's user.
+
+    A logout alone lifts no limits: what a view does after it, it still does for the impersonator.
+    """
+    request = running()
+    limits = of(request)
+    if limits is None:
+        return None
+    left = request.impersonation is None and not hasattr(request, "_impersonation_taken_over")
+    return limits if left or acting_session() is not None else None
+
+
+def guard(execute: Any, sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
+    """An ``execute_wrapper`` of every connection: nothing for those who are not impersonating."""
+    limits = running_limits()
+    run = execute if limits is None else partial(limits.execute, execute)
+    return run(sql, params, many, context)
+
+
+def install(sender: Any, connection: Any, **kwargs: Any) -> None:
+    """First in the list, so that whoever adds a wrapper for a while takes away their own."""
+    if guard not in connection.execute_wrappers:
+        connection.execute_wrappers.insert(0, guard)
+
+
+def before_save(sender: Any, instance: Any, using: str, update_fields: Any, **kwargs: Any) -> None:
+    limits = running_limits()
+    if limits is not None:
+        limits.look_at(instance, using=using, update_fields=update_fields)
+
+
+def connect() -> None:
+    for model in apps.get_models():
+        if issubclass(model, get_user_model()):
+            pre_save.connect(before_save, model, dispatch_uid="django_impersonation.limits")
+    connection_created.connect(install, dispatch_uid="django_impersonation.limits")
+    for connection in connections.all(initialized_only=True):
+        install(None, connection)
+
+
+@lru_cache(maxsize=8)
+def _our_tables(session_engine: str) -> frozenset[str]:
+    """Ours, and that of the sessions, which a view may save by itself."""
+    kept: list[Any] = list(apps.get_app_config("django_impersonation").get_models())
+    store = import_module(session_engine).SessionStore
+    if hasattr(store, "get_model_class"):
+        kept.append(store.get_model_class())
+    return frozenset(model._meta.db_table.lower() for model in kept)

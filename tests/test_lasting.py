@@ -1,0 +1,230 @@
+"""What would outlive the session is not written: whichever view does it, and by whichever way of the ORM."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from unittest import mock
+
+import pytest
+from django.contrib.auth import get_user_model, login, logout
+from django.contrib.auth.models import Group
+from django.db import connection
+from django.http import HttpRequest, HttpResponse
+from django.test.utils import isolate_apps
+from django.urls import path
+from django.utils import timezone
+
+from django_impersonation import lasting
+from django_impersonation.models import Event
+from example_project.shop.models import User
+from tests.people import Browser
+from tests.urls import urlpatterns as pages
+
+OWN = "UPDATE shop_user SET PASSWORD = 'mine'"
+
+
+def bob() -> User:
+    return User.objects.get(name="Bob Baker")
+
+
+def saved(**fields: Any) -> Callable[[], None]:
+    def step() -> None:
+        user = bob()
+        for name, value in fields.items():
+            setattr(user, name, value)
+        user.save()
+
+    return step
+
+
+def raw(sql: str) -> Callable[[], None]:
+    def step() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+
+    return step
+
+
+def bulk_update() -> None:
+    user = bob()
+    user.email = "mine@example.com"
+    User.objects.bulk_update([user], ["email"])
+
+
+def twice() -> None:
+    """A save that is allowed does not open the door for what follows."""
+    saved(last_login=timezone.now())()
+    User.objects.filter(name="Bob Baker").update(email="mine@example.com")
+
+
+def only_named() -> None:
+    user = bob()
+    user.set_password("mine")
+    user.save(update_fields=["password"])
+
+
+def copy() -> None:
+    """Django takes a row without its key for a new one."""
+    user = bob()
+    user.pk, user.email, user.is_staff = None, "copy@example.com", True
+    user.save()
+
+
+def after_a_failed_save() -> None:
+    """The look at the user whose save has failed opens no door."""
+    user = bob()
+    with pytest.raises(ValueError, match="no"), mock.patch.object(User, "_save_table", side_effect=ValueError("no")):
+        user.save()
+    User.objects.filter(name="Bob Baker").update(email="mine@example.com")
+
+
+REFUSED = {
+    "password": saved(password="mine"),
+    "email": saved(email="mine@example.com"),
+    "staff": saved(is_staff=True),
+    "superuser": saved(is_superuser=True),
+    "update_fields": only_named,
+    "update": lambda: User.objects.filter(name="Bob Baker").update(email="mine@example.com"),
+    "bulk_update": bulk_update,
+    "raw": raw("UPDATE shop_user SET is_staff = (1 = 1)"),
+    "in capitals": raw("UPDATE SHOP_USER SET PASSWORD = 'mine'" if connection.vendor == "sqlite" else OWN),
+    "in a row": raw("UPDATE shop_user SET (name, password) = ('x', 'mine')" if connection.vendor != "mysql" else OWN),
+    "after a save": twice,
+    "after a failed save": after_a_failed_save,
+    "copy": copy,
+    "new staff": lambda: User.objects.create_user("new@example.com", "demo", is_staff=True),
+    "new in bulk": lambda: User.objects.bulk_create([User(email="new@example.com", is_superuser=True)]),
+}
+ALLOWED = {
+    "name": saved(name="Changed"),
+    "update": lambda: User.objects.update(name="Changed"),
+    "found by its address": lambda: User.objects.filter(email="bob@example.com").update(name="Changed"),
+    "one field": lambda: bob().save(update_fields=["name"]),
+    "not saved": lambda: setattr(bob(), "email", "mine@example.com"),
+    "new customer": lambda: User.objects.create_user("new@example.com", "demo"),
+    "delete": lambda: User.objects.filter(email="eve@example.com").delete(),
+}
+
+
+def after_logout(request: HttpRequest) -> HttpResponse:
+    """Who it was for is nobody now, and who it is done by has not changed."""
+    logout(request)
+    User.objects.filter(name="Bob Baker").update(email="mine@example.com")
+    return HttpResponse("done")
+
+
+def after_login(request: HttpRequest) -> HttpResponse:
+    """Somebody else knows a password of their own."""
+    login(request, User.objects.get(name="Carol Castillo"), backend="django.contrib.auth.backends.ModelBackend")
+    User.objects.filter(name="Carol Castillo").update(email="mine@example.com")
+    return HttpResponse("done")
+
+
+def page(step: Callable[[], Any]) -> Callable[[HttpRequest], HttpResponse]:
+    def view(request: HttpRequest) -> HttpResponse:
+        step()
+        return HttpResponse("done")
+
+    return view
+
+
+urlpatterns = [
+    *(path(f"refused/{name}/", page(step)) for name, step in REFUSED.items()),
+    *(path(f"allowed/{name}/", page(step)) for name, step in ALLOWED.items()),
+    path("after-logout/", after_logout),
+    path("after-login/", after_login),
+    path("named/card/", page(saved(card_number="1"))),
+    path("named/groups/", page(lambda: groups())),
+    *pages,
+]
+pytestmark = pytest.mark.urls(__name__)
+
+
+def state() -> list[Any]:
+    return sorted(get_user_model().objects.values_list("email", "password", "is_staff", "is_superuser"))
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("way", REFUSED)
+def test_what_signs_in_does_not_change(sasha: Browser, people: Any, way: str) -> None:
+    sasha.start(people.bob, organization=people.acme)
+    before = state()
+    response = sasha.post(f"/refused/{way}/")
+    assert response.status_code == 403, response.content
+    assert "sign in" in response.content.decode()
+    assert Event.objects.get(name="impersonation.denied").code == "credential"
+    assert state() == before
+    assert Browser(people.admin).post(f"/refused/{way}/").content == b"done"  # an ordinary user may
+    assert state() != before
+
+
+@pytest.mark.parametrize("way", ALLOWED)
+def test_everything_else_is_the_users_own_business(sasha: Browser, people: Any, way: str) -> None:
+    sasha.start(people.bob, organization=people.acme)
+    assert sasha.post(f"/allowed/{way}/").content == b"done"
+    assert not Event.objects.filter(name="impersonation.denied")
+
+
+def test_a_project_allows_what_it_names(sasha: Browser, people: Any, settings: Any) -> None:
+    settings.IMPERSONATION_CREDENTIALS = ["-shop.User.email"]
+    sasha.start(people.bob, organization=people.acme)
+    assert sasha.post("/refused/email/").content == b"done"
+    assert sasha.post("/refused/staff/").status_code == 403
+
+
+def groups() -> None:
+    bob().groups.set([Group.objects.get_or_create(name="Support")[0]])
+
+
+def test_a_project_names_fields_of_any_kind(people: Any, settings: Any) -> None:
+    """A key to another table is compared by its value; of a field with many values, the table between is meant."""
+    settings.IMPERSONATION_CREDENTIALS = ["shop.User.card_number", "shop.User.groups"]
+    rules = lasting.rules()
+    assert "card_number" in rules.user_fields
+    assert User.groups.through._meta.db_table in rules.tables
+    sasha = Browser(people.sasha)
+    sasha.start(people.bob, organization=people.acme)
+    assert sasha.post("/named/card/").status_code == 403
+    assert sasha.post("/named/groups/").status_code == 403
+    assert sasha.post("/allowed/name/").content == b"done"
+    assert lasting.unknown() == []
+
+
+@isolate_apps("example_project.shop")
+def test_a_user_model_may_have_two_tables(monkeypatch: Any) -> None:
+    class Customer(User):
+        class Meta:
+            app_label = "shop"
+
+    monkeypatch.setattr(lasting, "get_user_model", lambda: Customer)
+    assert lasting.rules().user_tables == {"shop_user", "shop_customer"}
+
+
+def test_a_project_names_what_there_is(settings: Any) -> None:
+    settings.IMPERSONATION_CREDENTIALS = [
+        "shop.User.nothing",
+        "shop.Nothing",
+        "shop.User.logentry",
+        "-shop.User.email",
+    ]
+    assert lasting.unknown() == ["shop.User.nothing", "shop.Nothing", "shop.User.logentry"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_logout_lifts_no_limit(sasha: Browser, people: Any) -> None:
+    sasha.raise_request_exception = False
+    sasha.start(people.bob, organization=people.acme)
+    before = state()
+    assert sasha.post("/after-logout/").status_code == 403
+    assert state() == before
+    assert Event.objects.get(name="impersonation.denied").code == "credential"
+    assert sasha.who()["user"] == "AnonymousUser"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_somebody_elses_login_does(sasha: Browser, people: Any) -> None:
+    sasha.start(people.bob, organization=people.acme)
+    assert sasha.post("/after-login/").content == b"done"
+    people.carol.refresh_from_db()
+    assert people.carol.email == "mine@example.com"
