@@ -46,7 +46,7 @@ def check_settings(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
     if not isinstance(getattr(settings, "IMPERSONATION_ENABLED", None), bool | None):
         yield error(10, "IMPERSONATION_ENABLED is no boolean and counts as off.", "Set it to True, False or None.")
     if not _are_patterns(getattr(settings, "IMPERSONATION_BLOCKED_VIEWS", ())):
-        hint = 'Set IMPERSONATION_BLOCKED_VIEWS to a list of strings, for example ["billing:*", "-password_reset*"].'
+        hint = 'Set IMPERSONATION_BLOCKED_VIEWS to a list of strings, for example ["billing:*", "shop.views.Export"].'
         yield error(11, "IMPERSONATION_BLOCKED_VIEWS is not a list of patterns.", hint)
     if not conf.IMPERSONATION_ENVIRONMENT or len(conf.IMPERSONATION_ENVIRONMENT) > 100:
         hint = 'Set IMPERSONATION_ENVIRONMENT to a name such as "production" or "staging".'
