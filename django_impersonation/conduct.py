@@ -27,7 +27,8 @@ logger = logging.getLogger("django_impersonation")
 
 def concerns(request: Any) -> bool:
     """Is the request impersonated, or was it until its view signed out?"""
-    return request.impersonation is not None or hasattr(request, "_impersonation_activity")
+    traces = ("_impersonation_activity", "_impersonation_limits")
+    return request.impersonation is not None or any(hasattr(request, trace) for trace in traces)
 
 
 def enter(request: HttpRequest) -> HttpResponse | None:
@@ -63,15 +64,15 @@ def explain(request: Any, exception: Exception) -> HttpResponse | None:
     return guards.refuse(request, code)
 
 
-def release(request: Any) -> Exception | None:
-    """After the view, whatever became of it; the exception of what the view has put off until then."""
+def release(request: Any) -> HttpResponse | None:
+    """After the view, whatever became of it; a response if what the view has put off until then fails."""
     limits = of(request)
     try:
         if limits is not None:
             limits.let_go()
     except Exception as exception:  # the project's code
         logger.exception("what a view has put off until its transaction was over has failed")
-        return exception
+        return explain(request, exception) or response_for_exception(request, exception)
     return None
 
 
@@ -79,9 +80,7 @@ def leave(request: Any, response: HttpResponseBase) -> HttpResponseBase:
     """After the view: complete the record. What is written here is ours, and under no limits."""
     impersonation = request.impersonation
     with context.acting(request):
-        late = release(request)
-        if late is not None:
-            response = explain(request, late) or response_for_exception(request, late)
+        response = release(request) or response
     with context.acting(impersonation):
         guards.record_refusal(request, response)
         # It reached no view: there is none, or another middleware has answered.

@@ -9,8 +9,6 @@ from functools import partial
 from typing import Any
 
 from asgiref.sync import async_to_sync
-from django.core.exceptions import SynchronousOnlyOperation
-from django.db import DatabaseError, InterfaceError
 
 # The request that runs, or the session that a task was started under.
 _acting: ContextVar[Any] = ContextVar("django_impersonation", default=None)
@@ -58,7 +56,7 @@ def session_behind(request: Any) -> Any:
     token = _asking.set(True)
     try:
         return session_of(request)
-    except (SynchronousOnlyOperation, DatabaseError, InterfaceError):
+    except Exception:  # noqa: BLE001  another middleware's code, for a log record or a statement of the project's
         return session
     finally:
         _asking.reset(token)

@@ -31,7 +31,7 @@ _CLOSED = "object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
 
 def forbid_impersonation(view: Callable[..., Any]) -> Callable[..., Any]:
     """Decorator: refuse this view, sync or async, to impersonators. For a class, use ``method_decorator``."""
-    if iscoroutinefunction(view):
+    if iscoroutinefunction(view) or _is_of_an_async_class(view):
 
         @wraps(view)
         async def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
@@ -48,6 +48,12 @@ def forbid_impersonation(view: Callable[..., Any]) -> Callable[..., Any]:
 
     guarded.forbids_impersonation = True  # type: ignore[attr-defined]  # for `impersonation surface`
     return guarded
+
+
+def _is_of_an_async_class(view: Any) -> bool:
+    """``method_decorator`` gives the method of one view: ``dispatch`` is no coroutine function, and is awaited."""
+    owner = getattr(getattr(view, "func", view), "__self__", None)
+    return bool(getattr(owner, "view_is_async", False))
 
 
 def allow_in_view_only(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -129,7 +135,8 @@ def refusal(code: str, kind: type[ImpersonationDenied] = ImpersonationDenied) ->
 
 def note_refusal(request: Any, impersonation: ImpersonationSession, code: str = "blocked_view") -> None:
     """For ``record_refusal``: the view's transaction may be rolled back, or may not write at all."""
-    request._impersonation_refused = (impersonation, code)
+    # A method of a view of REST framework has the framework's own request, around Django's.
+    getattr(request, "_request", request)._impersonation_refused = (impersonation, code)
 
 
 def record_refusal(request: Any, response: HttpResponseBase) -> None:

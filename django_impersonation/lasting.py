@@ -15,7 +15,7 @@ from django.core.exceptions import FieldDoesNotExist
 
 from django_impersonation.conf import conf
 from django_impersonation.records import email_field
-from django_impersonation.statements import Write
+from django_impersonation.statements import Write, bare
 
 DEFAULT_MODELS = (
     # Django REST framework, Simple JWT, knox, durin, djangorestframework-api-key, passwordless, tastypie
@@ -63,6 +63,8 @@ DEFAULT_MODELS = (
 )
 FLAGS = ("password", "is_staff", "is_superuser")
 _REMOVES = {"DELETE", "TRUNCATE"}
+# Where the words do not tell into which table.
+_UNREADABLE = {"INSERT", "UPDATE", "REPLACE", "COPY", "LOAD", "?"}
 
 
 class Rules(NamedTuple):
@@ -76,6 +78,8 @@ class Rules(NamedTuple):
         """``verified``: ``changes`` has looked at the user who is being saved."""
         if write.verb in _REMOVES:
             return False
+        if not write.table and write.verb in _UNREADABLE:
+            return True
         if write.table in self.user_tables and self.user_fields:
             touched = write.verb != "UPDATE" or not write.columns.isdisjoint(self.user_fields)
             return touched and not verified
@@ -93,14 +97,20 @@ class Rules(NamedTuple):
     def changes(self, user: Any, names: list[str], stored: dict[str, Any]) -> list[str]:
         """Those of ``names`` that differ from what is stored; of a new user, those that make it staff."""
         before = stored or dict.fromkeys({"is_staff", "is_superuser"}, False)
-        return sorted(name for name in names if name in before and getattr(user, name) != before[name])
+        return sorted(name for name in names if name in before and _plain(user, name) != _plain(before, name))
 
 
 def stored(user: Any, names: list[str], *, using: str) -> dict[str, Any]:
-    """As they are in the database; empty, if saving makes a new user: that of a copy has no key, or another one."""
-    if user._state.adding:
+    """As they are in the database; empty, if saving makes a new user. One that has a key may be there already."""
+    if user.pk is None:
         return {}
     return type(user)._base_manager.using(using).filter(pk=user.pk).values(*names).first() or {}
+
+
+def _plain(values: Any, name: str) -> Any:
+    """Forms write the domain of an e-mail address in small letters: that changes nothing."""
+    value = values[name] if isinstance(values, dict) else getattr(values, name)
+    return value.lower() if name == email_field(get_user_model()) and isinstance(value, str) else value
 
 
 def rules() -> Rules:
@@ -119,11 +129,11 @@ def _rules(user_model: Any, added: tuple[str, ...]) -> Rules:
     defaults = (*DEFAULT_MODELS, *(f"{own}.{field}" for field in (*FLAGS, email_field(user_model))))
     removed = {entry[1:].lower() for entry in added if entry.startswith("-")}
     named = [entry for entry in (*defaults, *added) if entry.lower() not in removed and not entry.startswith("-")]
-    tables = frozenset(table.lower() for table in map(_table, named) if table)
+    tables = frozenset(bare(table) for table in map(_table, named) if table)
     fields = [field for field in map(_field, named) if field is not None]
     columns = {field.column.lower(): field for field in fields if not field.many_to_many}
     owners = {user_model, *(field.model for field in columns.values())}
-    return Rules(tables, frozenset(owner._meta.db_table.lower() for owner in owners), columns)
+    return Rules(tables, frozenset(bare(owner._meta.db_table) for owner in owners), columns)
 
 
 def _table(name: str) -> str | None:

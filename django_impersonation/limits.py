@@ -27,8 +27,8 @@ from django_impersonation import guards, lasting, models
 from django_impersonation.conf import conf
 from django_impersonation.context import acting, acting_session, running
 from django_impersonation.exceptions import WriteRefused
-from django_impersonation.readonly import read_only
-from django_impersonation.statements import Write, is_savepoint, writes
+from django_impersonation.readonly import mend, read_only
+from django_impersonation.statements import Write, bare, is_savepoint, writes
 
 logger = logging.getLogger("django_impersonation")
 
@@ -39,7 +39,7 @@ class Limits:
     def __init__(self, request: Any, session: models.ImpersonationSession, *, by_words: bool) -> None:
         self.request, self.session, self.view_only = request, session, session.view_only
         self._observed = conf.IMPERSONATION_VIEW_ONLY == "observe"
-        self._excepted = frozenset(table.lower() for table in conf.IMPERSONATION_VIEW_ONLY_TABLES)
+        self._excepted = frozenset(map(bare, conf.IMPERSONATION_VIEW_ONLY_TABLES))
         self._ours = _our_tables(settings.SESSION_ENGINE)
         self._rules = lasting.rules()
         self._verified = _Verified("", None, frozenset())
@@ -64,11 +64,11 @@ class Limits:
         self._thread = None
         self._stack.close()
         for connection in connections.all(initialized_only=True):
-            _mend(connection)
+            mend(connection, harmless=self.by_database)
 
     def execute(self, execute: Any, sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
         connection = context["connection"]
-        _mend(connection)
+        mend(connection, harmless=self.by_database)
         if connection.needs_rollback:  # Django refuses
             return execute(sql, params, many, context)
         text = sql if isinstance(sql, str) else _text(sql, connection)
@@ -156,22 +156,13 @@ class _Verified(NamedTuple):
             return True, rest
         key = self.user._meta.pk.get_db_prep_save(self.user.pk, connection)
         # One that finds no row is followed by an INSERT.
-        return bool(params) and params[-1] == key, self if self.verb == "INSERT" else rest
+        mine = isinstance(params, list | tuple) and params[-1:] == type(params)([key])
+        return mine, self if self.verb == "INSERT" else rest
 
 
 def _text(sql: Any, connection: Any) -> str:
     """Drivers take more than text: bytes, and psycopg's own composition of it."""
     return sql.decode(errors="replace") if isinstance(sql, bytes) else str(sql.as_string(connection.connection))
-
-
-def _mend(connection: Any) -> None:
-    """Django holds a transaction for broken in which a statement was refused, though it never reached the database.
-
-    And it marks ours for what went wrong in one of the view's that is over.
-    """
-    refused = connection.needs_rollback and isinstance(connection.rollback_exc, WriteRefused)
-    if refused or any(block._from_testcase for block in connection.atomic_blocks[-1:]):
-        connection.needs_rollback, connection.rollback_exc = False, None
 
 
 def of(request: Any) -> Limits | None:
@@ -188,7 +179,9 @@ def running_limits() -> Limits | None:
     if limits is None:
         return None
     left = request.impersonation is None and not hasattr(request, "_impersonation_taken_over")
-    return limits if left or acting_session() is not None else None
+    if left or acting_session() is not None:
+        return limits
+    return None if getattr(request.user, "is_authenticated", False) else limits
 
 
 def guard(execute: Any, sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
@@ -226,4 +219,4 @@ def _our_tables(session_engine: str) -> frozenset[str]:
     store = import_module(session_engine).SessionStore
     if hasattr(store, "get_model_class"):
         kept.append(store.get_model_class())
-    return frozenset(model._meta.db_table.lower() for model in kept)
+    return frozenset(bare(model._meta.db_table) for model in kept)

@@ -47,7 +47,8 @@ def activity_fields(activity: Activity) -> dict[str, Any]:
 
 
 def session_text(session: ImpersonationSession) -> str:
-    lines = [f"{key:<16}{value}" for key, value in session_fields(session).items() if value and key != "object"]
+    fields = {key: _printable(value) for key, value in session_fields(session).items() if value and key != "object"}
+    lines = [f"{key:<16}{value}" for key, value in fields.items()]
     return "\n".join([*lines, ""])
 
 
@@ -69,6 +70,11 @@ def difference(before: list[dict[str, str]], now: list[dict[str, str]]) -> list[
     old, new = ([json.dumps(row, sort_keys=True) for row in rows] for rows in (before, now))
     gone, added = Counter(old) - Counter(new), Counter(new) - Counter(old)
     return [f"- {row}" for row in old if row in gone] + [f"+ {row}" for row in new if row in added]
+
+
+def _printable(value: object) -> str:
+    """A browser may call itself what would change the reader's terminal."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in str(value))
 
 
 def _moment(moment: datetime | None) -> str | None:

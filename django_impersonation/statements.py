@@ -71,6 +71,11 @@ class Write(NamedTuple):
     columns: frozenset[str] = frozenset()
 
 
+def bare(table: str) -> str:
+    """A model's table as ``Write`` has it. Projects name a schema as well: ``auth"."user``."""
+    return table.lower().replace('"', "").rpartition(".")[2]
+
+
 class _Token(NamedTuple):
     kind: str
     text: str

@@ -115,7 +115,8 @@ def _methods(view: Any, kind: Any) -> set[str] | None:
     if getattr(view, "actions", None):  # of a viewset
         return set(view.actions)
     if kind is not None:
-        return {method for method in kind.http_method_names if hasattr(kind, method)}
+        handled = {method for method in kind.http_method_names if hasattr(kind, method)}
+        return handled if handled - {"options"} else None  # GraphQL's views do all in their ``dispatch``
     while view is not None:
         names = getattr(getattr(view, "__code__", None), "co_freevars", ())
         if "request_method_list" in names:  # Django's require_http_methods

@@ -14,8 +14,11 @@ from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.test import AsyncClient, AsyncRequestFactory
 from django.urls import path, reverse
+from django.utils.decorators import method_decorator
+from django.views import View
 
 from django_impersonation import flows, middleware, sessions, validity
+from django_impersonation.guards import forbid_impersonation
 from django_impersonation.middleware import ImpersonationMiddleware
 from django_impersonation.models import Event, ImpersonationSession
 from tests.people import Browser
@@ -74,7 +77,17 @@ async def counted(request: HttpRequest) -> HttpResponse:
 
 counted.runs = 0
 
+
+@method_decorator(forbid_impersonation, name="dispatch")
+class Closed(View):
+    """As the README says of classes; Django awaits its ``dispatch``, which is no coroutine function."""
+
+    async def get(self, request: HttpRequest) -> JsonResponse:
+        return JsonResponse({"closed": False})
+
+
 urlpatterns = [
+    path("closed/", Closed.as_view()),
     path("login/<str:how>/<str:email>/", a_login),
     path("logout/", a_logout),
     path("awho/", awho),
@@ -141,14 +154,14 @@ def test_story(people: Any, bob: Any) -> None:
 
 def test_guards(bob: Any) -> None:
     browser, _ = bob
-    for guarded in ("/asensitive/", "/sensitive/"):
+    for guarded in ("/asensitive/", "/sensitive/", "/closed/"):
         assert browser.get(guarded).status_code == 403
     counted.runs = 0
     assert browser.get("/account/e-mail/").status_code == 403
     assert counted.runs == 0
     assert browser.get("/admin/").status_code == 403
     denied = Event.objects.get(name="impersonation.denied")
-    assert (denied.code, denied.user_email, denied.count) == ("blocked_view", "bob@example.com", 4)
+    assert (denied.code, denied.user_email, denied.count) == ("blocked_view", "bob@example.com", 5)
 
 
 def test_guards_let_others_in(people: Any, monkeypatch: Any) -> None:
@@ -157,6 +170,7 @@ def test_guards_let_others_in(people: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(flows, "current", asked.append)
     assert browser.get("/asensitive/").json() == {"sensitive": True}
     assert not asked, "who has no impersonation costs no thread"
+    assert browser.get("/closed/").json() == {"closed": False}
     monkeypatch.undo()
     assert browser.get("/account/e-mail/").status_code == 200
 

@@ -9,13 +9,15 @@ from unittest import mock
 import pytest
 from django.contrib.auth import get_user_model, login, logout
 from django.contrib.auth.models import Group
-from django.db import connection
+from django.core import serializers
+from django.db import connection, transaction
 from django.http import HttpRequest, HttpResponse
 from django.test.utils import isolate_apps
 from django.urls import path
 from django.utils import timezone
 
 from django_impersonation import lasting
+from django_impersonation.exceptions import WriteRefused
 from django_impersonation.models import Event
 from example_project.shop.models import User
 from tests.people import Browser
@@ -71,6 +73,14 @@ def copy() -> None:
     user.save()
 
 
+def loaded() -> None:
+    """An object that was deserialized is new to Django, and its row may be there already."""
+    (row,) = serializers.serialize("python", [bob()])
+    row["fields"]["email"] = "mine@example.com"
+    for one in serializers.deserialize("python", [row]):
+        one.save()
+
+
 def after_a_failed_save() -> None:
     """The look at the user whose save has failed opens no door."""
     user = bob()
@@ -93,11 +103,13 @@ REFUSED = {
     "after a save": twice,
     "after a failed save": after_a_failed_save,
     "copy": copy,
+    "deserialized": loaded,
     "new staff": lambda: User.objects.create_user("new@example.com", "demo", is_staff=True),
     "new in bulk": lambda: User.objects.bulk_create([User(email="new@example.com", is_superuser=True)]),
 }
 ALLOWED = {
     "name": saved(name="Changed"),
+    "domain": saved(email="bob@EXAMPLE.com"),  # as forms write it the other way round
     "update": lambda: User.objects.update(name="Changed"),
     "found by its address": lambda: User.objects.filter(email="bob@example.com").update(name="Changed"),
     "one field": lambda: bob().save(update_fields=["name"]),
@@ -105,6 +117,18 @@ ALLOWED = {
     "new customer": lambda: User.objects.create_user("new@example.com", "demo"),
     "delete": lambda: User.objects.filter(email="eve@example.com").delete(),
 }
+
+
+def half_done(request: HttpRequest) -> HttpResponse:
+    """What was done in a block before something in it was refused."""
+    with transaction.atomic():
+        try:
+            with transaction.atomic(savepoint=False):
+                User.objects.filter(name="Carol Castillo").update(name="Half")
+                User.objects.filter(name="Bob Baker").update(email="mine@example.com")
+        except WriteRefused:
+            pass
+    return HttpResponse("done")
 
 
 def after_logout(request: HttpRequest) -> HttpResponse:
@@ -132,6 +156,8 @@ def page(step: Callable[[], Any]) -> Callable[[HttpRequest], HttpResponse]:
 urlpatterns = [
     *(path(f"refused/{name}/", page(step)) for name, step in REFUSED.items()),
     *(path(f"allowed/{name}/", page(step)) for name, step in ALLOWED.items()),
+    path("half-done/", half_done),
+    path("unreadable/", page(raw("/*! UPDATE shop_user SET email = 'mine@example.com' */"))),
     path("after-logout/", after_logout),
     path("after-login/", after_login),
     path("named/card/", page(saved(card_number="1"))),
@@ -228,3 +254,17 @@ def test_somebody_elses_login_does(sasha: Browser, people: Any) -> None:
     assert sasha.post("/after-login/").content == b"done"
     people.carol.refresh_from_db()
     assert people.carol.email == "mine@example.com"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_was_half_done_is_not_kept(sasha: Browser, people: Any) -> None:
+    sasha.start(people.dave)
+    assert sasha.post("/half-done/").content == b"done"
+    assert not User.objects.filter(name="Half").exists()
+    assert User.objects.get(name="Bob Baker").email == "bob@example.com"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_statement_that_does_not_say_what_it_writes_is_refused(sasha: Browser, people: Any) -> None:
+    sasha.start(people.dave)
+    assert sasha.post("/unreadable/").status_code == 403

@@ -14,6 +14,7 @@ from django.core.management import CommandError, call_command
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.urls import include, path, re_path
+from django.views import View
 from django.views.decorators.http import require_safe
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -30,6 +31,13 @@ SAFE, UNSAFE = ("get", "head", "options"), ("post", "put", "patch", "delete")
 
 def anything(request: HttpRequest, **kwargs: Any) -> HttpResponse:
     return HttpResponse("done")
+
+
+class Graph(View):
+    """As the views of GraphQL are: no method of its own for any of HTTP's."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return HttpResponse("done")
 
 
 class Forbidden(APIView):
@@ -59,6 +67,7 @@ OWN = [
     path("decides/", Decides.as_view(), name="decides"),
     path("named/", include(([re_path(r"^(?P<number>[0-9]+)/$", anything, name="number")], "own"), namespace="space")),
     path("tokens/new/", anything, name="new_token"),
+    path("graph/", Graph.as_view(), name="graph"),
 ]
 urlpatterns = [*OWN, *example]
 pytestmark = pytest.mark.urls(__name__)
@@ -168,6 +177,7 @@ def test_what_it_says() -> None:
     assert listed["/named/(?P<number>[0-9]+)/"].name == "space:number"
     assert listed["/accounts/logout/"][3:] == ("write", "write", "ends the impersonation")
     assert listed["/billing/"].full == "sensitive"
+    assert listed["/graph/"].full == "write"
     assert listed["/admin/"] == Row(
         "/admin/", "admin:index", "django.contrib.admin.sites.index", "blocked", "blocked", "pattern admin"
     )

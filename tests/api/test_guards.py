@@ -527,3 +527,11 @@ def test_a_refusal_that_was_noted_is_recorded_once(begin: Begin, people: Any, rf
     for _ in range(2):
         guards.record_refusal(request, HttpResponseForbidden())
     assert denials() == [(*SASHA_AS_DAVE, 1)]
+
+
+def test_a_method_of_a_view_of_rest_framework_may_be_decorated(sasha: Browser, people: Any) -> None:
+    """It gets the framework's request, and the refusal goes on record all the same."""
+    sasha.start(people.dave)
+    assert sasha.get("/drf/decorated/").status_code == 403
+    assert Event.objects.get(name="impersonation.denied").code == "blocked_view"
+    assert Browser(people.dave).get("/drf/decorated/").status_code == 200

@@ -8,6 +8,7 @@ from django.contrib.auth import alogin, alogout, get_user_model, login, logout
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template import RequestContext, Template
 from django.urls import path
+from django.utils.decorators import method_decorator
 from rest_framework import serializers
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.permissions import IsAuthenticated
@@ -20,6 +21,7 @@ from django_impersonation import flows
 from django_impersonation.api.authentication import ImpersonationAuthentication
 from django_impersonation.api.permissions import ForbidImpersonation
 from django_impersonation.api.serializers import RedactedSerializerMixin
+from django_impersonation.guards import forbid_impersonation
 from django_impersonation.organizations import allows
 from example_project.shop.models import User
 from tests.urls import seen
@@ -73,6 +75,10 @@ class Others(Api):
 class Forbidden(Api):
     authentication_classes = (TokenOfOthers, ImpersonationAuthentication, SessionAuthentication)
     permission_classes = (IsAuthenticated, ForbidImpersonation)
+
+
+class Decorated(Api):
+    get = method_decorator(forbid_impersonation)(Api.get)
 
 
 class EitherWay(Api):
@@ -148,6 +154,7 @@ urlpatterns = [
     path("drf/ours/", Ours.as_view()),
     path("drf/others/", Others.as_view()),
     path("drf/forbidden/", Forbidden.as_view()),
+    path("drf/decorated/", Decorated.as_view()),
     path("drf/either/", EitherWay.as_view()),
     path("drf/card/", Card.as_view()),
     path("drf/in/<str:organization>/", Api.as_view()),
