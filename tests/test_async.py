@@ -279,7 +279,7 @@ def test_a_request_without_a_marker_hops_to_no_thread(rf: Any) -> None:
 
 
 def test_nobody_is_mixed_up(people: Any) -> None:
-    """160 requests at once: two impersonators, an ordinary user and nobody, in one event loop."""
+    """80 requests at once: two impersonators, an ordinary user and nobody, in one event loop."""
     sasha, admin, dave = Browser(people.sasha), Browser(people.admin), Browser(people.dave)
     first = sasha.start(people.bob, organization=people.acme)
     second = admin.start(people.carol, reason="Ticket 4712")
@@ -303,7 +303,7 @@ def test_nobody_is_mixed_up(people: Any) -> None:
 
     async def all_at_once() -> None:
         # All run to their end, also when one fails: a cancelled request would leave its thread behind.
-        failures = await asyncio.gather(*map(one, range(160)), return_exceptions=True)
+        failures = await asyncio.gather(*map(one, range(80)), return_exceptions=True)
         assert not [failure for failure in failures if failure is not None]
 
     async_to_sync(all_at_once)()

@@ -15,7 +15,7 @@ from tests.people import Browser
 
 pytestmark = pytest.mark.django_db
 quick = hypothesis_settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 GARBAGE = [

@@ -458,7 +458,7 @@ def test_no_token_but_the_one_that_was_given_names_a_user(world: Any) -> None:
     original = world.known["access"]
 
     @given(token=forgeries(original))
-    @often(1.5)
+    @often(0.6)
     def run(token: str) -> None:
         with example() as log:
             for answer in asks(token):
@@ -476,7 +476,7 @@ def test_what_we_would_sign_ourselves_is_no_server_error(world: Any) -> None:
     header, claims, _ = parts_of(world.known["access"])
 
     @given(odd=odd_claims, odd_header=st.just({}) | st.just({}) | st.just({}) | odd_headers)
-    @often(2)
+    @often(0.7)
     def run(odd: dict[str, Any], odd_header: dict[str, Any]) -> None:
         changed = {name: filled(some, world.known) if isinstance(some, str) else some for name, some in odd.items()}
         signed = said(header | odd_header) + b"." + said(claims | changed)
