@@ -194,4 +194,4 @@ class ReplicaRouter:
 
 
 def test_no_migration_is_missing(db: None) -> None:
-    call_command("makemigrations", "django_impersonation", check=True, dry_run=True, verbosity=0)
+    call_command("makemigrations", check=True, dry_run=True, verbosity=0)
