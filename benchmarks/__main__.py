@@ -112,7 +112,8 @@ def main() -> None:
     options = parser.parse_args()
     names = [name for name in CONTESTANTS if name == "baseline" or name in (options.only or CONTESTANTS)]
     try:
-        versions = [f"{name} {version(name)}" for name in ("Django", *names) if not name.startswith("baseline")]
+        packages = [name for name in ("Django", *names) if not name.startswith(("baseline", "with-"))]
+        versions = [f"{name} {version(name)}" for name in packages]
     except PackageNotFoundError as error:
         sys.exit(f"{error.name} is not installed. For everything: pip install --group bench -e .")
     if options.quick:

@@ -27,8 +27,9 @@ logger = logging.getLogger("django_impersonation")
 
 def concerns(request: Any) -> bool:
     """Is the request impersonated, or was it until its view signed out?"""
-    traces = ("_impersonation_activity", "_impersonation_limits")
-    return request.impersonation is not None or any(hasattr(request, trace) for trace in traces)
+    if request.impersonation is not None:
+        return True
+    return hasattr(request, "_impersonation_activity") or hasattr(request, "_impersonation_limits")
 
 
 def enter(request: HttpRequest) -> HttpResponse | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from typing import Any
@@ -22,14 +21,22 @@ def running() -> Any:
     return _acting.get()
 
 
-@contextmanager
-def acting(held: Any) -> Iterator[None]:
-    """What runs inside belongs to this request, or to this session."""
-    token = _acting.set(held)
-    try:
-        yield
-    finally:
-        _acting.reset(token)
+class Acting:
+    """What runs inside belongs to this request, or to this session. No generator: every request goes through it."""
+
+    __slots__ = ("held", "token")
+
+    def __init__(self, held: Any) -> None:
+        self.held = held
+
+    def __enter__(self) -> None:
+        self.token = _acting.set(self.held)
+
+    def __exit__(self, *error: object) -> None:
+        _acting.reset(self.token)
+
+
+acting = Acting
 
 
 def session_of(request: Any) -> Any:
