@@ -11,7 +11,7 @@ from django.urls import NoReverseMatch, reverse
 
 from django_impersonation import lasting, redaction
 from django_impersonation.conf import conf
-from django_impersonation.settings_checks import error, warning
+from django_impersonation.settings_checks import are_names, error, warning
 from django_impersonation.surface import unblocked
 
 LISTS = {
@@ -29,8 +29,7 @@ def check_access(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
         if getattr(settings, name, default) not in (default, other):
             yield error(40, f"{name} has an unknown value.", f'Set it to "{default}" or to "{other}".')
     for name, example in LISTS.items():
-        value = getattr(settings, name, ())
-        if not isinstance(value, list | tuple) or not all(isinstance(one, str) and one.strip("-") for one in value):
+        if not are_names(getattr(settings, name, ())):
             yield error(
                 41, f"{name} is not a list of names.", f"Set {name} to a list of strings, for example {example}."
             )

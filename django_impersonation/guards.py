@@ -9,7 +9,7 @@ from functools import lru_cache, partial, wraps
 from typing import Any
 from urllib.parse import urlsplit
 
-from asgiref.sync import iscoroutinefunction, sync_to_async
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
@@ -58,17 +58,13 @@ def _is_of_an_async_class(view: Any) -> bool:
 
 def allow_in_view_only(view: Callable[..., Any]) -> Callable[..., Any]:
     """Decorator: the view's POST only reads (a search, say), so that view-only sessions may send it."""
+
+    @wraps(view)
+    def allowed(*args: Any, **kwargs: Any) -> Any:
+        return view(*args, **kwargs)
+
     if iscoroutinefunction(view):
-
-        @wraps(view)
-        async def allowed(*args: Any, **kwargs: Any) -> Any:
-            return await view(*args, **kwargs)
-    else:
-
-        @wraps(view)
-        def allowed(*args: Any, **kwargs: Any) -> Any:
-            return view(*args, **kwargs)
-
+        markcoroutinefunction(allowed)
     allowed.allow_in_view_only = True  # type: ignore[attr-defined]  # here: the view may have other addresses
     return allowed
 

@@ -91,7 +91,7 @@ def _refuse_over(request: HttpRequest) -> HttpResponse | None:
     ended_url = reverse("django_impersonation:ended")
     if request.path in (ended_url, reverse("django_impersonation:stop")) or _is_static(request.path):
         return None
-    safe = request.method in ("GET", "HEAD", "OPTIONS", "TRACE")
+    safe = request.method in guards.SAFE_METHODS
     title, explanation = _("The impersonation is over"), _("Nothing was changed.")
     if guards.wants_json(request):
         body = {"error": "impersonation_ended", "error_description": f"{title}. {explanation}"}

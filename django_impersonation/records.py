@@ -53,6 +53,11 @@ def utc(moment: datetime) -> datetime:
     return (moment if timezone.is_aware(moment) else timezone.make_aware(moment)).astimezone(UTC)
 
 
+def timestamp(moment: datetime) -> str:
+    """ISO 8601 in UTC, with three digits of a second and ``Z``."""
+    return utc(moment).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def auth_hashes(user: Any) -> Iterator[str]:
     """The session hashes that Django accepts for the user now: the current one, then those of older keys."""
     if not hasattr(user, "get_session_auth_hash"):

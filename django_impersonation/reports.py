@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from django_impersonation.models import Activity, ImpersonationSession
-from django_impersonation.records import utc
+from django_impersonation.records import timestamp
 
 
 def session_fields(session: ImpersonationSession) -> dict[str, Any]:
@@ -78,5 +78,4 @@ def _printable(value: object) -> str:
 
 
 def _moment(moment: datetime | None) -> str | None:
-    """ISO 8601 in UTC."""
-    return None if moment is None else utc(moment).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return None if moment is None else timestamp(moment)

@@ -45,7 +45,7 @@ def check_settings(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
         yield error(9, "IMPERSONATION_ON_STOP has an unknown value.", 'Set it to "restore" or to "sign_out".')
     if not isinstance(getattr(settings, "IMPERSONATION_ENABLED", None), bool | None):
         yield error(10, "IMPERSONATION_ENABLED is no boolean and counts as off.", "Set it to True, False or None.")
-    if not _are_patterns(getattr(settings, "IMPERSONATION_BLOCKED_VIEWS", ())):
+    if not are_names(getattr(settings, "IMPERSONATION_BLOCKED_VIEWS", ())):
         hint = 'Set IMPERSONATION_BLOCKED_VIEWS to a list of strings, for example ["billing:*", "shop.views.Export"].'
         yield error(11, "IMPERSONATION_BLOCKED_VIEWS is not a list of patterns.", hint)
     if not conf.IMPERSONATION_ENVIRONMENT or len(conf.IMPERSONATION_ENVIRONMENT) > 100:
@@ -61,7 +61,7 @@ def check_settings(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
 def check_patterns(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
     """A pattern with a slip of the pen protects nothing, and nothing else would say so."""
     patterns = getattr(settings, "IMPERSONATION_BLOCKED_VIEWS", ())
-    if not patterns or not _are_patterns(patterns):
+    if not patterns or not are_names(patterns):
         return
     names = {name for match in every_view() for name in names_of(match)}
     for pattern in patterns:
@@ -73,7 +73,7 @@ def check_patterns(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
             yield warning(11, f'"{pattern}" in IMPERSONATION_BLOCKED_VIEWS matches no view of ROOT_URLCONF.', hint)
 
 
-def _are_patterns(value: object) -> bool:
+def are_names(value: object) -> bool:
     return isinstance(value, list | tuple) and all(isinstance(text, str) and text.strip("-") for text in value)
 
 

@@ -72,11 +72,11 @@ def _route(pattern: URLPattern | URLResolver) -> str:
 
 def _row(match: ResolverMatch) -> Row:
     full, why = _verdict(match)
-    ends = guards.is_ours(match) or guards.signs_out(match)
-    view_only = "read" if full == "write" and not ends else full
+    signs_out = guards.signs_out(match)
+    view_only = "read" if full == "write" and not (signs_out or guards.is_ours(match)) else full
     if full == "write" and guards.is_allowed_in_view_only(match):
         why = "its unsafe methods are declared to read"
-    elif full == "write" and guards.signs_out(match):
+    elif full == "write" and signs_out:
         why = "ends the impersonation"
     return Row(str(match.route), match.view_name if match.url_name else "", match._func_path, full, view_only, why)
 

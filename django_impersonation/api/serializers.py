@@ -9,7 +9,7 @@ from rest_framework import serializers
 
 from django_impersonation.models import Event, ImpersonationSession
 from django_impersonation.organizations import Organization
-from django_impersonation.records import email_of, utc
+from django_impersonation.records import email_of, timestamp
 from django_impersonation.redaction import REDACTED, hides, redacted_fields
 
 Data = dict[str, Any]
@@ -46,11 +46,6 @@ class RedactedSerializerMixin:
             named = {*self.redacted_fields, *(redacted_fields(model) if model else ())}
             fields |= {name: RedactedField() for name, field in fields.items() if {name, field.source} & named}
         return fields
-
-
-def timestamp(moment: datetime) -> str:
-    """ISO 8601 in UTC, with three digits of a second and ``Z``."""
-    return utc(moment).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def user_object(user: Any) -> Data:

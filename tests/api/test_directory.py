@@ -18,10 +18,11 @@ from django.db import IntegrityError, connection, transaction
 from organizations.models import Organization as ShopOrganization
 
 from django_impersonation.api import tokens, urls, views
-from django_impersonation.api.serializers import organization_object, timestamp
+from django_impersonation.api.serializers import organization_object
 from django_impersonation.exceptions import ImpersonationDenied
 from django_impersonation.keys import new_signing_key
 from django_impersonation.organizations import Organization
+from django_impersonation.records import timestamp
 from tests.api.client import ApiClient
 from tests.people import Browser, make_organizations
 from tests.test_projects import NO_ADMIN, tell

@@ -17,9 +17,8 @@ from django.utils import timezone
 
 from django_impersonation import flows
 from django_impersonation.api import authentication, urls
-from django_impersonation.api.serializers import timestamp
 from django_impersonation.models import Configuration, Event, ImpersonationSession
-from django_impersonation.records import purge
+from django_impersonation.records import purge, timestamp
 from tests.abuse.racing import race
 from tests.api.client import ApiClient, bearer
 from tests.people import Browser
