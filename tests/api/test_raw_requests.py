@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 import re
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -22,6 +24,14 @@ pytestmark = pytest.mark.usefixtures("direct")
 TOKEN, SIGN_IN = "/user_management/authenticate", "/user_management/authorize"
 STATUS = re.compile(rb"^HTTP/1\.[01] (\d{3}) ", re.MULTILINE)
 INJECTED = "%0d%0aSet-Cookie:%20a=b%0d%0a%0d%0a<p>"
+
+
+@pytest.fixture
+def unlogged() -> Iterator[None]:
+    """Django 5.2.0 logs a path as it came, and pytest-xdist cannot hand on half a character."""
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
 
 
 @pytest.fixture
@@ -143,7 +153,7 @@ HEADERS = [(b"host", b"localhost"), (b"content-type", b"application/json")]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_asgi_server_may_pass_on_anything(settings: Any, code: str) -> None:
+def test_an_asgi_server_may_pass_on_anything(settings: Any, code: str, unlogged: None) -> None:
     key = settings.IMPERSONATION_API_KEY.encode()
     body, bearer = body_of(code, key.decode()), (b"authorization", b"Bearer " + key)
     users = {"method": "GET", "path": "/user_management/users"}
