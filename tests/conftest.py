@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 import pytest
@@ -27,6 +29,12 @@ def emptied_quickly() -> Iterator[None]:
         if connection.vendor == "postgresql":
             patch.setattr(type(connection.ops), "sql_flush", deletes)
         yield
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
+    """Each test has a context of its own: resolvers of URLs leave a variable in it, and async code copies them all."""
+    pyfuncitem.obj = partial(copy_context().run, pyfuncitem.obj)
 
 
 @pytest.fixture
