@@ -151,10 +151,12 @@ def recipes(session: nox.Session, django: str) -> None:
 
 
 @nox.session(python=NEWEST[0])
-def fuzz(session: nox.Session) -> None:
-    """Garbage for the API, twenty times as much as in the suite, and other garbage each time."""
+def soak(session: nox.Session) -> None:
+    """Twenty times the suite's garbage for the API, other garbage each time; 10,000 requests to one server."""
     install(session)
-    session.run("pytest", *workers(session), "--hypothesis-profile=full", "tests/api/test_fuzz.py", *session.posargs)
+    played = ("tests/api/test_fuzz.py", "tests/test_asgi_server.py")
+    full = {"DJANGO_IMPERSONATION_FULL": "1"}
+    session.run("pytest", *workers(session), "--hypothesis-profile=full", *played, *session.posargs, env=full)
 
 
 @nox.session(python=NEWEST[0])

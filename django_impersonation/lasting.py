@@ -33,6 +33,7 @@ DEFAULT_MODELS = (
     "oauth2_provider.AccessToken",
     "oauth2_provider.RefreshToken",
     "oauth2_provider.IDToken",
+    "oauth2_provider.DeviceGrant",
     # django-oidc-provider
     "oidc_provider.Code",
     "oidc_provider.Token",
@@ -42,6 +43,8 @@ DEFAULT_MODELS = (
     "mfa.Authenticator",
     "socialaccount.SocialAccount",
     "socialaccount.SocialToken",
+    "allauth_idp_oidc.Client",
+    "allauth_idp_oidc.Token",
     # social-auth-app-django
     "social_django.UserSocialAuth",
     # django-otp
@@ -53,7 +56,9 @@ DEFAULT_MODELS = (
     "otp_yubikey.YubikeyDevice",
     "otp_yubikey.RemoteYubikeyDevice",
     "otp_twilio.TwilioSMSDevice",
-    "two_factor.PhoneDevice",
+    # django-two-factor-auth
+    "phonenumber.PhoneDevice",
+    "two_factor_webauthn.WebauthnDevice",
     # Passkeys and second factors of others
     "django_otp_webauthn.WebAuthnCredential",
     "passkeys.UserPasskey",

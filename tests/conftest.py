@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextvars import copy_context
-from functools import partial
+from functools import wraps
 from typing import Any
 
 import pytest
@@ -34,7 +34,13 @@ def emptied_quickly() -> Iterator[None]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
     """Each test has a context of its own: resolvers of URLs leave a variable in it, and async code copies them all."""
-    pyfuncitem.obj = partial(copy_context().run, pyfuncitem.obj)
+    test, context = pyfuncitem.obj, copy_context()
+
+    @wraps(test)
+    def alone(**arguments: Any) -> Any:
+        return context.run(test, **arguments)
+
+    pyfuncitem.obj = alone
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from tests.api.client import CALLBACK, ApiClient, bearer, session_of
 from tests.people import Browser
 from tests.test_async import urlpatterns as usual
 
-# `.ci/full` sends ten times as many.
+# `nox -s soak` sends ten times as many.
 REQUESTS = 10_000 if os.environ.get("DJANGO_IMPERSONATION_FULL") == "1" else 1_000
 AT_ONCE = 24
 # For all requests, in seconds: a server that hangs fails the test.

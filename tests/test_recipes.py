@@ -138,8 +138,9 @@ def test_djangorestframework_simplejwt(tmp_path: Path) -> None:
 
 def test_every_model_that_signs_in_is_kept_from_impersonators(tmp_path: Path) -> None:
     tokens = ("django-rest-knox", "django-oauth-toolkit", "djangorestframework-simplejwt")
+    others = ("django-allauth", "django-otp", "django-two-factor-auth", "social-auth-app-django")
     quiet = "defusedxml.cElementTree is deprecated"  # which social-auth-app-django imports
-    follow("lasting", tmp_path, quiet, needs=(*tokens, "django-allauth", "django-otp", "social-auth-app-django"))
+    follow("lasting", tmp_path, quiet, needs=(*tokens, *others))
 
 
 def test_every_recipe_is_tried_and_the_reverse() -> None:

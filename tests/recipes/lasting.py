@@ -60,16 +60,23 @@ MADE: dict[str, Callable[[Any], Any]] = {
     "oauth2_provider.AccessToken": oauth("AccessToken", token="1", **LATER),
     "oauth2_provider.RefreshToken": oauth("RefreshToken", token="1", application_id=1),
     "oauth2_provider.IDToken": oauth("IDToken", **LATER),
+    "oauth2_provider.DeviceGrant": oauth("DeviceGrant", device_code="1", user_code="1", client_id="1", **LATER),
     "account.EmailAddress": create("account.EmailAddress", email="mine@example.com"),
     "mfa.Authenticator": recovery_codes,
     "socialaccount.SocialAccount": create("socialaccount.SocialAccount", provider="x", uid="1"),
     "socialaccount.SocialToken": social_token,
+    "allauth_idp_oidc.Client": create("allauth_idp_oidc.Client", name="x"),
+    "allauth_idp_oidc.Token": create("allauth_idp_oidc.Token", type="at", hash="1"),
     "social_django.UserSocialAuth": create("social_django.UserSocialAuth", provider="x", uid="1"),
     "otp_totp.TOTPDevice": create("otp_totp.TOTPDevice", name="x"),
     "otp_hotp.HOTPDevice": create("otp_hotp.HOTPDevice", name="x"),
     "otp_email.EmailDevice": create("otp_email.EmailDevice", name="x"),
     "otp_static.StaticDevice": create("otp_static.StaticDevice", name="x"),
     "otp_static.StaticToken": static_token,
+    "phonenumber.PhoneDevice": create("phonenumber.PhoneDevice", name="x", number="+31612345678", method="sms"),
+    "two_factor_webauthn.WebauthnDevice": create(
+        "two_factor_webauthn.WebauthnDevice", name="x", public_key="1", key_handle="1", sign_count=0
+    ),
 }
 
 

@@ -232,6 +232,7 @@ def djangorestframework_simplejwt(project: Project, folder: Path) -> None:
 def lasting(project: Project, folder: Path) -> None:
     """No recipe: all that signs users in, at once."""
     project["SECRET_KEY"] = "long enough to sign the tokens of Simple JWT"
+    project["TWO_FACTOR_WEBAUTHN_RP_NAME"] = "Shop"
     project["MIDDLEWARE"] += ["allauth.account.middleware.AccountMiddleware"]
     project["INSTALLED_APPS"] += [
         "rest_framework",
@@ -243,7 +244,11 @@ def lasting(project: Project, folder: Path) -> None:
         "allauth.account",
         "allauth.socialaccount",
         "allauth.mfa",
+        "allauth.idp.oidc",
         "social_django",
+        "two_factor",
+        "two_factor.plugins.phonenumber",
+        "two_factor.plugins.webauthn",
         "django_otp",
         *(f"django_otp.plugins.otp_{kind}" for kind in ("totp", "hotp", "email", "static")),
     ]
