@@ -121,17 +121,6 @@ def test_the_sessions_of_the_others_are_found(people: Any) -> None:
     assert [row.session_key for row in Session.objects.all()] == [kept.session.session_key]
 
 
-def test_links_lead_somewhere() -> None:
-    readme = (Path(__file__).parent.parent / "README.md").read_text()
-    for text, prefix in ((PAGE, "#"), (readme, "../README.md#")):
-        titles = re.findall(r"^#+ (.+)$", text, flags=re.M)
-        anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
-        linked = re.findall(rf"\]\({prefix}([^)]+)\)", PAGE)
-        assert linked
-        assert set(linked) <= anchors
-    assert "](docs/coming-from.md" in readme
-
-
 def source(package: str) -> dict[str, str]:
     """The package's own Python, without tests and migrations."""
     try:

@@ -1,4 +1,4 @@
-"""The README's tables are true."""
+"""The tables of the README and of docs/api.md are true."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from django_impersonation.conf import Settings, conf
 from django_impersonation.models import Event, ImpersonationSession
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
+PAGES = {name: (ROOT / name).read_text() for name in ("README.md", "docs/api.md", "docs/coming-from.md")}
+README, API = PAGES["README.md"], PAGES["docs/api.md"]
 
 DEFAULTS = {
     '`"production"`': "production",
@@ -42,7 +43,7 @@ DEFAULTS = {
 
 def rows(heading: str) -> list[list[str]]:
     """The cells of the table under a heading, without its head."""
-    section = README.split(f"\n### {heading}\n")[1].split("\n## ")[0].split("\n### ")[0]
+    section = re.split(rf"\n##+ {heading}\n", README + API)[1].split("\n## ")[0].split("\n### ")[0]
     lines = [line for line in section.splitlines() if line.startswith("|")]
     assert len(lines) > 2, heading
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
@@ -139,19 +140,28 @@ def test_every_claim_is_in_the_table_and_the_reverse() -> None:
 
 
 def test_every_url_exists() -> None:
-    for name in re.findall(r"`(django_impersonation:\w+)`", README):
+    for name in re.findall(r"`(django_impersonation:\w+)`", README + API):
         assert reverse(name).startswith("/impersonation/")
 
 
 @pytest.mark.parametrize(
-    "path", re.findall(r"`(django_impersonation\.(?:api\.\w+|policy|organizations)\.\w+)[`(]", README)
+    "path", re.findall(r"`(django_impersonation\.(?:api\.\w+|policy|organizations)\.\w+)[`(]", README + API)
 )
 def test_dotted_paths_lead_somewhere(path: str) -> None:
     module, name = path.rsplit(".", 1)
     assert hasattr(__import__(module, fromlist=[name]), name)
 
 
-def test_links_to_files_lead_somewhere() -> None:
-    linked = [target for target in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in target]
+@pytest.mark.parametrize("name", PAGES)
+def test_links_lead_somewhere(name: str) -> None:
+    linked = [target for target in re.findall(r"\]\(([^)]+)\)", PAGES[name]) if "://" not in target]
     assert linked
-    assert [target for target in linked if not (ROOT / target).exists()] == []
+    for path, _, anchor in (target.partition("#") for target in linked):
+        page = (ROOT / name).parent / path if path else ROOT / name
+        assert page.exists(), path
+        assert not anchor or anchor in anchors(page.read_text()), (path, anchor)
+
+
+def anchors(page: str) -> set[str]:
+    titles = re.findall(r"^#+ (.+)$", page, flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}

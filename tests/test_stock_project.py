@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
+API = (ROOT / "docs" / "api.md").read_text()
 DJANGOS = '    "django.contrib.auth.middleware.AuthenticationMiddleware",\n'
 OURS = '    "django_impersonation.middleware.ImpersonationMiddleware",\n'
 TOKENS = '    "django_impersonation.api.middleware.ImpersonationTokenMiddleware",\n'
@@ -148,9 +148,9 @@ def test_three_lines_are_enough(python: Callable[..., str], tmp_path: Path) -> N
     python("story.py", DJANGO_SETTINGS_MODULE="mysite.settings", PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
 
 
-def readme_block(heading: str, language: str) -> str:
-    """The first block of code in this language below a heading of the README."""
-    return README.split(f"\n### {heading}\n")[1].split(f"```{language}\n")[1].split("```")[0]
+def block(heading: str, language: str) -> str:
+    """The first block of code in this language below a heading of docs/api.md."""
+    return API.split(f"\n## {heading}\n")[1].split(f"```{language}\n")[1].split("```")[0]
 
 
 def test_the_how_to_of_the_api_is_enough(python: Callable[..., str], tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_the_how_to_of_the_api_is_enough(python: Callable[..., str], tmp_path: P
     last_app = '    "django.contrib.staticfiles",\n'
     edit(settings, last_app, last_app + '    "django_impersonation",\n')
     edit(settings, DJANGOS, DJANGOS + OURS + TOKENS)
-    how_to = readme_block("… sign in to a front end on another host", "python")
+    how_to = block("Sign in to a front end on another host", "python")
     assert (OURS + TOKENS) in how_to
     assigned = "".join(line for line in how_to.splitlines(keepends=True) if line.startswith("IMPERSONATION_"))
     settings.write_text(f"import os\n{settings.read_text()}\n{assigned}")
@@ -175,7 +175,7 @@ def test_the_how_to_of_the_api_is_enough(python: Callable[..., str], tmp_path: P
     assert checked == "System check identified no issues (0 silenced).\n"
     python("manage.py", "migrate", "--verbosity", "0", **keys)
     python("manage.py", "impersonation", "enable", **keys)
-    told = readme_block("… verify a token in a service without this database", "python")
+    told = block("Verify a token in a service without this database", "python")
     (tmp_path / "story.py").write_text(
         "import django\nfrom django.test.utils import setup_test_environment\n"
         "django.setup()\nsetup_test_environment()\n" + API_STORY.replace("WHO\n", told[told.index("def who") :])
