@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import async_to_sync
+
+if TYPE_CHECKING:
+    from django_impersonation.models import ImpersonationSession
 
 # The request that runs, or the session that a task was started under.
 _acting: ContextVar[Any] = ContextVar("django_impersonation", default=None)
@@ -21,7 +24,7 @@ def running() -> Any:
     return _acting.get()
 
 
-class Acting:
+class acting:  # noqa: N801  a context manager, and read as a word
     """What runs inside belongs to this request, or to this session. No generator: every request goes through it."""
 
     __slots__ = ("held", "token")
@@ -36,12 +39,13 @@ class Acting:
         _acting.reset(self.token)
 
 
-acting = Acting
+def current(request: Any) -> ImpersonationSession | None:
+    """The impersonation that this request acts under, or None.
 
-
-def session_of(request: Any) -> Any:
-    """The impersonation of a request, only while ``request.user`` is its user."""
-    session = getattr(request, "impersonation", None)
+    ``request.impersonation`` is what the middleware saw. Since then a view, or an authentication class of
+    Django REST framework, may have made somebody else the request's user: then nobody is impersonated.
+    """
+    session: ImpersonationSession | None = getattr(request, "impersonation", None)
     return session if session is not None and session.is_for(getattr(request, "user", None)) else None
 
 
@@ -52,7 +56,7 @@ def acting_session() -> Any:
 
 
 def session_behind(request: Any) -> Any:
-    """As ``session_of``, for logs and for every statement: it raises nothing, and does not ask while it is asked.
+    """As ``current``, for logs and for every statement: it raises nothing, and does not ask while it is asked.
 
     Another middleware may have put a lazy user on the request. While that one is loaded, and where it cannot be,
     nobody has taken over.
@@ -62,7 +66,7 @@ def session_behind(request: Any) -> Any:
         return session
     token = _asking.set(True)
     try:
-        return session_of(request)
+        return current(request)
     except Exception:  # noqa: BLE001  another middleware's code, for a log record or a statement of the project's
         return session
     finally:

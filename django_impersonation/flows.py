@@ -17,11 +17,12 @@ from django_impersonation import resolution, sessions
 from django_impersonation.addresses import login_url
 from django_impersonation.codes import authenticate_with_code, authorize, check, deny, invalid_grant
 from django_impersonation.conf import conf
+from django_impersonation.context import current
 from django_impersonation.exceptions import ImpersonationDenied
 from django_impersonation.grants import create_session
 from django_impersonation.models import AuthorizationCode, Configuration, Event, ImpersonationSession
 from django_impersonation.records import digest
-from django_impersonation.resolution import aresolve, current, forget, over, resolve
+from django_impersonation.resolution import aresolve, forget, over, resolve
 from django_impersonation.signals import impersonation_started
 
 __all__ = [

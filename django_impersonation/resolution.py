@@ -12,7 +12,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 from django.utils import timezone
 
-from django_impersonation import context, sessions, validity
+from django_impersonation import sessions, validity
 from django_impersonation.models import ImpersonationSession
 
 EndReason = ImpersonationSession.EndReason
@@ -41,16 +41,6 @@ async def aresolve(request: Any) -> Verdict:
     """``resolve`` for async requests: one thread for its queries, and none without a marker."""
     session_id = _begin(request)
     return await sync_to_async(_resolve)(request, session_id) if session_id else _without(session_id)
-
-
-def current(request: Any) -> ImpersonationSession | None:
-    """The impersonation that this request acts under, or None.
-
-    ``request.impersonation`` is what the middleware saw. Since then a view, or an authentication class of
-    Django REST framework, may have made somebody else the request's user: then nobody is impersonated.
-    """
-    session: ImpersonationSession | None = context.session_of(request)
-    return session
 
 
 def over(request: HttpRequest) -> ImpersonationSession | None:
