@@ -8,11 +8,9 @@ driver's own cursors, held around the view alone.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import nullcontext
 from functools import lru_cache, partial
 from importlib import import_module
-from threading import get_ident
 from typing import Any, NamedTuple
 
 from django.apps import apps
@@ -27,14 +25,14 @@ from django_impersonation import guards, lasting, models
 from django_impersonation.conf import conf
 from django_impersonation.context import acting, acting_session, running
 from django_impersonation.exceptions import WriteRefused
-from django_impersonation.readonly import mend, read_only
+from django_impersonation.readonly import Hold, mend
 from django_impersonation.statements import Write, bare, is_savepoint, writes
 
 logger = logging.getLogger("django_impersonation")
 
 
 class Limits:
-    """Those of one request, and of what it leaves running; holds the database's read-only mode while the view runs."""
+    """Those of one request, and of what it leaves running."""
 
     def __init__(self, request: Any, session: models.ImpersonationSession, *, by_words: bool) -> None:
         self.request, self.session, self.view_only = request, session, session.view_only
@@ -43,26 +41,19 @@ class Limits:
         self._ours = _our_tables(settings.SESSION_ENGINE)
         self._rules = lasting.rules()
         self._verified = _Verified("", None, frozenset())
-        # The drivers' connections: a view may close Django's and open it again.
-        self._held: list[Any] = []
-        self._stack = ExitStack()
-        self._thread: int | None = None
+        self._hold = Hold()
         # The view is, but not its streamed body nor its tasks.
         self.over = False
         # A table that is excepted by name, and observing, leave it to the words.
         self.by_database = self.view_only and not (by_words or self._observed or self._excepted)
 
     def hold(self) -> None:
-        """Of the connections that are open or will be for the view; of others, with their first statement."""
-        self._thread = get_ident()
-        for connection in connections.all() if self.by_database else ():
-            if connection.connection is not None or connection.settings_dict["ATOMIC_REQUESTS"]:
-                self._stack.enter_context(self._read_only(connection))
+        if self.by_database:
+            self._hold.take()
 
     def let_go(self) -> None:
         """What the view has put off until its transaction is over runs now, within the limits."""
-        self._thread = None
-        self._stack.close()
+        self._hold.let_go()
         for connection in connections.all(initialized_only=True):
             mend(connection, harmless=self.by_database)
 
@@ -76,12 +67,7 @@ class Limits:
             return execute(sql, params, many, context)
         for write in writes(text, connection.vendor):
             self._judge(write, params, connection)
-        if not self.by_database or any(connection.connection is driver for driver in self._held):
-            return execute(sql, params, many, context)
-        if self._thread == get_ident() and not connection.in_atomic_block:
-            self._stack.enter_context(self._read_only(connection))
-            return execute(sql, params, many, context)
-        with self._read_only(connection):  # of another thread, or of a body that is streamed after the view
+        with self._hold.around(connection) if self.by_database else nullcontext():
             return execute(sql, params, many, context)
 
     def is_read_only(self, exception: BaseException) -> bool:
@@ -128,16 +114,6 @@ class Limits:
             verified, self._verified = self._verified.after(write, params, connection)
         if self._rules.refuses(write, verified=verified):
             self.refuse("credential", f"{write.verb} {write.table}")
-
-    @contextmanager
-    def _read_only(self, connection: Any) -> Iterator[None]:
-        with read_only(connection):
-            driver = connection.connection
-            self._held.append(driver)
-            try:
-                yield
-            finally:
-                self._held.remove(driver)
 
 
 class _Verified(NamedTuple):

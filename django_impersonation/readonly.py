@@ -6,10 +6,11 @@ No setting of the connection, where a pooler would hand it on to somebody else.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from threading import get_ident
 from typing import Any
 
-from django.db import transaction
+from django.db import connections, transaction
 
 from django_impersonation.exceptions import WriteRefused
 
@@ -78,5 +79,40 @@ def _directly(connection: Any, *statements: str) -> None:
 _MODES = {"postgresql": _by_transaction, "mysql": _by_next_transaction, "sqlite": _by_pragma}
 
 
-def read_only(connection: Any) -> AbstractContextManager[None]:
-    return _MODES.get(connection.vendor, _by_words)(connection)
+class Hold:
+    """The read-only mode of every connection that a view uses, for as long as it runs."""
+
+    def __init__(self) -> None:
+        # The drivers' connections: a view may close Django's and open it again.
+        self._drivers: list[Any] = []
+        self._stack = ExitStack()
+        self._thread: int | None = None
+
+    def take(self) -> None:
+        """Of the connections that are open or will be for the view; of others, with their first statement."""
+        self._thread = get_ident()
+        for connection in connections.all():
+            if connection.connection is not None or connection.settings_dict["ATOMIC_REQUESTS"]:
+                self._stack.enter_context(self._of(connection))
+
+    def let_go(self) -> None:
+        self._thread = None
+        self._stack.close()
+
+    def around(self, connection: Any) -> AbstractContextManager[None]:
+        """For one statement; from the view's first one on a connection it stays."""
+        if any(connection.connection is driver for driver in self._drivers):
+            return nullcontext()
+        if self._thread == get_ident() and not connection.in_atomic_block:
+            return nullcontext(self._stack.enter_context(self._of(connection)))
+        return self._of(connection)  # of another thread, or of a body that is streamed after the view
+
+    @contextmanager
+    def _of(self, connection: Any) -> Iterator[None]:
+        with _MODES.get(connection.vendor, _by_words)(connection):
+            driver = connection.connection
+            self._drivers.append(driver)
+            try:
+                yield
+            finally:
+                self._drivers.remove(driver)
