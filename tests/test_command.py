@@ -209,7 +209,7 @@ def test_revoke_finds_what_has_expired_and_says_so(people: Any, sasha: Browser) 
         (["nonsense"], "invalid choice"),
         (["revoke"], "required"),
         (["revoke", "session_0"], "There is no session session_0"),
-        (["revoke", "--user", "nobody@example.com"], "Nobody has the e-mail address nobody@example.com"),
+        (["revoke", "--user", "nobody@example.com"], "Nobody has the e-mail address or user name nobody@example.com"),
         (["revoke", "--impersonator", "nobody@example.com"], "Nobody has the e-mail address"),
         (["revoke", "--all", "--user", "carol@example.com"], "not allowed with"),
         (["revoke", "session_0", "--all"], "not allowed with"),

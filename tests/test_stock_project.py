@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-API = (ROOT / "docs" / "api.md").read_text()
+README, API = (ROOT / "README.md").read_text(), (ROOT / "docs" / "api.md").read_text()
 DJANGOS = '    "django.contrib.auth.middleware.AuthenticationMiddleware",\n'
 OURS = '    "django_impersonation.middleware.ImpersonationMiddleware",\n'
 TOKENS = '    "django_impersonation.api.middleware.ImpersonationTokenMiddleware",\n'
@@ -146,11 +146,16 @@ def test_three_lines_are_enough(python: Callable[..., str], tmp_path: Path) -> N
         "django.setup()\nsetup_test_environment()\n" + STORY
     )
     python("story.py", DJANGO_SETTINGS_MODULE="mysite.settings", PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
+    told = block(README, "… test your views with it", "python")
+    (tmp_path / "tests.py").write_text(told.replace("/billing/", "/admin/"))
+    python("manage.py", "test", "--verbosity", "0")
+    (tmp_path / "tests.py").write_text(told.replace("/billing/", "/"))
+    python("manage.py", "test", "--verbosity", "0", code=1)
 
 
-def block(heading: str, language: str) -> str:
-    """The first block of code in this language below a heading of docs/api.md."""
-    return API.split(f"\n## {heading}\n")[1].split(f"```{language}\n")[1].split("```")[0]
+def block(page: str, heading: str, language: str) -> str:
+    """The first block of code in this language below a heading."""
+    return page.split(f"# {heading}\n")[1].split(f"```{language}\n")[1].split("```")[0]
 
 
 def test_the_how_to_of_the_api_is_enough(python: Callable[..., str], tmp_path: Path) -> None:
@@ -159,13 +164,13 @@ def test_the_how_to_of_the_api_is_enough(python: Callable[..., str], tmp_path: P
     last_app = '    "django.contrib.staticfiles",\n'
     edit(settings, last_app, last_app + '    "django_impersonation",\n')
     edit(settings, DJANGOS, DJANGOS + OURS + TOKENS)
-    how_to = block("Sign in to a front end on another host", "python")
+    how_to = block(API, "Sign in to a front end on another host", "python")
     assert (OURS + TOKENS) in how_to
     assigned = "".join(line for line in how_to.splitlines(keepends=True) if line.startswith("IMPERSONATION_"))
     settings.write_text(f"import os\n{settings.read_text()}\n{assigned}")
     edit(urls, "from django.urls import path", "from django.urls import include, path")
     admin, ours = '    path("admin/", admin.site.urls),\n', '    path("", include("django_impersonation.api.urls")),\n'
-    assert ours in how_to
+    assert ours in API
     edit(urls, admin, admin + '    path("impersonation/", include("django_impersonation.urls")),\n' + ours)
     keys = {
         "IMPERSONATION_JWT_SIGNING_KEY": python("manage.py", "impersonation", "newkey").strip(),
@@ -175,7 +180,7 @@ def test_the_how_to_of_the_api_is_enough(python: Callable[..., str], tmp_path: P
     assert checked == "System check identified no issues (0 silenced).\n"
     python("manage.py", "migrate", "--verbosity", "0", **keys)
     python("manage.py", "impersonation", "enable", **keys)
-    told = block("Verify a token in a service without this database", "python")
+    told = block(API, "Verify a token in a service without this database", "python")
     (tmp_path / "story.py").write_text(
         "import django\nfrom django.test.utils import setup_test_environment\n"
         "django.setup()\nsetup_test_environment()\n" + API_STORY.replace("WHO\n", told[told.index("def who") :])

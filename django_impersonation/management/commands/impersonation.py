@@ -52,8 +52,10 @@ class Command(BaseCommand):
         revoke = commands.add_parser("revoke", help="end sessions and void the codes of their impersonators")
         which = revoke.add_mutually_exclusive_group(required=True)
         which.add_argument("session", nargs="?", metavar="SESSION", help="the id of one session")
-        which.add_argument("--impersonator", metavar="E-MAIL", help="all that this staff member started")
-        which.add_argument("--user", metavar="E-MAIL", help="all as this user")
+        which.add_argument(
+            "--impersonator", metavar="WHO", help="all of this staff member: e-mail address or user name"
+        )
+        which.add_argument("--user", metavar="WHO", help="all as this user: e-mail address or user name")
         which.add_argument("--all", action="store_true", dest="everything", help="all")
         purge = commands.add_parser(
             "purge", help="record what has expired, remove spent codes and, if told, old records"
@@ -139,7 +141,7 @@ class Command(BaseCommand):
             theirs = Q((f"{role}_email__iexact", email)) | Q((f"{role}__in", people))
             found, codes = found.filter(theirs), codes.filter(theirs)
             if not email or not (people or found.exists() or codes.exists()):
-                raise CommandError(f"Nobody has the e-mail address {email}.")
+                raise CommandError(f"Nobody has the e-mail address or user name {email}.")
         count = flows.revoke(found.filter(ended_at=None), codes=codes)
         self.stdout.write(f"Sessions ended: {count}")
 
