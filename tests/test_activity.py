@@ -8,6 +8,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.contrib.auth.decorators import permission_required
 from django.contrib.auth.views import PasswordResetConfirmView
 from django.core.management import CommandError, call_command
@@ -61,6 +62,18 @@ class Answers:
 
     def __call__(self, request: HttpRequest) -> Any:
         return HttpResponseRedirect("/elsewhere/") if request.path == "/answered/" else self.get_response(request)
+
+
+class TakesOver:
+    """A middleware that signs requests in by a header, as the project's own tokens do."""
+
+    def __init__(self, get_response: Any) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: Any) -> Any:
+        if "X-User" in request.headers:
+            request.user = get_user_model().objects.get(email=request.headers["X-User"])
+        return self.get_response(request)
 
 
 urlpatterns = [
@@ -142,6 +155,14 @@ def test_requests_that_reach_no_view(sasha: Browser, session: Any, settings: Any
         ("GET", "/within", "", 404),  # before APPEND_SLASH
         ("POST", "/within/", "within", 403),
     ]
+
+
+def test_a_request_that_another_middleware_gives_to_somebody_else(sasha: Browser, session: Any, settings: Any) -> None:
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.TakesOver"]
+    browser = twin(sasha)
+    assert browser.get("/sensitive/", headers={"X-User": "carol@example.com"}).status_code == 200
+    assert rows() == []
+    assert browser.get("/sensitive/", headers={"X-User": session.user_email}).status_code == 403
 
 
 def test_what_a_decorator_refuses(sasha: Browser, session: Any) -> None:

@@ -119,7 +119,7 @@ def test_remote_user(settings: Any, name: str) -> None:
     assert "Remove RemoteUserMiddleware from MIDDLEWARE" in hint_of("E004")
 
 
-LIFETIMES: list[Any] = [0, -1, "60", True, None, timedelta(0), timedelta(days=1)]
+LIFETIMES: list[Any] = [0, -1, "60", True, None, timedelta(0), timedelta(days=1), float("inf"), float("nan")]
 ADDRESSES: list[Any] = [None, "/", "home", "https://app.example.com/"]
 NO_ADDRESSES = [
     "",

@@ -18,6 +18,7 @@ from django.views import View
 from django.views.decorators.http import require_safe
 from rest_framework.response import Response
 from rest_framework.views import APIView
+from rest_framework.viewsets import ViewSet
 
 from django_impersonation.api.permissions import ForbidImpersonation
 from django_impersonation.guards import allow_in_view_only, forbid_impersonation
@@ -51,6 +52,14 @@ class Opened(Forbidden):
     """As an action of a viewset is, with permissions of its own."""
 
 
+class Cards(ViewSet):
+    def list(self, request: Any) -> Response:
+        return Response("done")
+
+    def create(self, request: Any) -> Response:
+        return Response("done")
+
+
 class Decides(Forbidden):
     def get_permissions(self) -> list[Any]:
         return []
@@ -64,6 +73,8 @@ OWN = [
     path("sensitive/", require_safe(forbid_impersonation(anything)), name="sensitive"),
     path("forbidden/", Forbidden.as_view(), name="forbidden"),
     path("opened/", Opened.as_view(permission_classes=[]), name="opened"),
+    path("cards/", Cards.as_view({"get": "list"}), name="cards"),
+    path("cards/new/", Cards.as_view({"post": "create"}), name="new-card"),
     path("decides/", Decides.as_view(), name="decides"),
     path("named/", include(([re_path(r"^(?P<number>[0-9]+)/$", anything, name="number")], "own"), namespace="space")),
     path("tokens/new/", anything, name="new_token"),
@@ -163,7 +174,7 @@ def test_with_view_only_access_nothing_changes_whatever_is_sent(people: Any, set
 def test_what_it_says() -> None:
     listed = rows()
     assert {
-        row.name: (row.full, row.view_only) for row in map(listed.get, [f"/{one.pattern}" for one in OWN[:8]])
+        row.name: (row.full, row.view_only) for row in map(listed.get, [f"/{one.pattern}" for one in OWN[:10]])
     } == {
         "anything": ("write", "read"),
         "reads": ("read", "read"),
@@ -172,6 +183,8 @@ def test_what_it_says() -> None:
         "sensitive": ("sensitive", "sensitive"),
         "forbidden": ("sensitive", "sensitive"),
         "opened": ("write", "read"),
+        "cards": ("read", "read"),
+        "new-card": ("write", "read"),
         "decides": ("write", "read"),
     }
     assert listed["/named/(?P<number>[0-9]+)/"].name == "space:number"

@@ -269,11 +269,12 @@ def test_own_get_user_is_asked(answer: str, people: Any, engine: str, settings: 
 
 
 # ABUSE 42, ABUSE 106
+@pytest.mark.parametrize("own", ["OwnPermissions", "BarePermissions"])
 @pytest.mark.parametrize("is_async", [False, True])
 def test_permission_of_an_own_backend_taken(
-    is_async: bool, people: Any, engine: str, settings: Any, monkeypatch: Any
+    is_async: bool, own: str, people: Any, engine: str, settings: Any, monkeypatch: Any
 ) -> None:
-    settings.AUTHENTICATION_BACKENDS = ["tests.abuse.session_support.OwnPermissions"]
+    settings.AUTHENTICATION_BACKENDS = [f"tests.abuse.session_support.{own}"]
     monkeypatch.setattr(OwnPermissions, "holders", {"sasha@example.com"})
     browser = Browser(people.sasha)
     session = browser.start(people.dave)

@@ -53,6 +53,7 @@ ADDRESS = "https://app.example.com/callback"
         ({"REDIRECT_URIS": [None]}, ["E029"]),
         ({"REDIRECT_URIS": ["/callback"]}, ["E029"]),
         ({"REDIRECT_URIS": ["https:///callback"]}, ["E029"]),
+        ({"REDIRECT_URIS": ["https://[::1/callback"]}, ["E029"]),
         ({"REDIRECT_URIS": [f"{ADDRESS}#part"]}, ["E029"]),
         ({"REDIRECT_URIS": ["https://*.example.com/"]}, ["E029"]),
         ({"REDIRECT_URIS": ["javascript:alert(1)"]}, ["E029"]),
