@@ -11,7 +11,7 @@ from typing import Any
 
 from django.core.handlers.exception import response_for_exception
 from django.db import DatabaseError, InterfaceError
-from django.http import FileResponse, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, ResolverMatch, resolve
 
@@ -92,8 +92,8 @@ def leave(request: Any, response: HttpResponseBase) -> HttpResponseBase:
     limits = of(request)
     if limits is not None:
         limits.over = True
-    if impersonation is not None and response.streaming and not isinstance(response, FileResponse):
-        context.keep_while_streaming(request, response)
+    if impersonation is not None or limits is not None:
+        context.keep_until_closed(request, response)
     return response
 
 

@@ -73,12 +73,13 @@ def session_behind(request: Any) -> Any:
         _asking.reset(token)
 
 
-def keep_while_streaming(request: Any, response: Any) -> None:
-    """The body of a streaming response is made after the middleware has returned: it belongs to the request still.
-
-    So does what the body does when it is closed before its end.
-    """
-    response._resource_closers[:] = [partial(_within, request, close) for close in response._resource_closers]
+def keep_until_closed(request: Any, response: Any) -> None:
+    """What a response does after the middleware has returned belongs to the request still: its body, and its end."""
+    response.close = partial(_within, request, response.close)
+    if (
+        not response.streaming or getattr(response, "file_to_stream", None) is not None
+    ):  # servers send files themselves
+        return
     kept = (_akept if response.is_async else _kept)(request, response.streaming_content)
     response.streaming_content = kept
     if response.is_async:  # Django leaves these to the garbage collector, which knows no context

@@ -35,6 +35,7 @@ def forbid_impersonation(view: Callable[..., Any]) -> Callable[..., Any]:
 
         @wraps(view)
         async def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            _is_request(request)
             tagged = getattr(request, "impersonation", None) is not None
             # In a thread: another middleware may have put a lazy user on the request.
             if tagged and await sync_to_async(flows.current)(request) is not None:
@@ -44,10 +45,16 @@ def forbid_impersonation(view: Callable[..., Any]) -> Callable[..., Any]:
 
         @wraps(view)
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            _is_request(request)
             return view(request, *args, **kwargs) if flows.current(request) is None else refuse(request)
 
     guarded.forbids_impersonation = True  # type: ignore[attr-defined]  # for `impersonation surface`
     return guarded
+
+
+def _is_request(request: Any) -> None:
+    if not hasattr(request, "META"):
+        raise TypeError("On a method, use method_decorator(forbid_impersonation).")
 
 
 def _is_of_an_async_class(view: Any) -> bool:

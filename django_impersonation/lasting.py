@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -99,13 +100,13 @@ class Rules(NamedTuple):
             and (update_fields is None or not {field.name, field.attname}.isdisjoint(update_fields))
         ]
 
-    def changes(self, user: Any, names: list[str], stored: dict[str, Any]) -> list[str]:
+    def changes(self, user: Any, names: Collection[str], stored: dict[str, Any]) -> list[str]:
         """Those of ``names`` that differ from what is stored; of a new user, those that make it staff."""
         before = stored or dict.fromkeys({"is_staff", "is_superuser"}, False)
         return sorted(name for name in names if name in before and _plain(user, name) != _plain(before, name))
 
 
-def stored(user: Any, names: list[str], *, using: str) -> dict[str, Any]:
+def stored(user: Any, names: Collection[str], *, using: str) -> dict[str, Any]:
     """As they are in the database; empty, if saving makes a new user. One that has a key may be there already."""
     if user.pk is None:
         return {}
@@ -115,7 +116,11 @@ def stored(user: Any, names: list[str], *, using: str) -> dict[str, Any]:
 def _plain(values: Any, name: str) -> Any:
     """Forms write the domain of an e-mail address in small letters: that changes nothing."""
     value = values[name] if isinstance(values, dict) else getattr(values, name)
-    return value.lower() if name == email_field(get_user_model()) and isinstance(value, str) else value
+    if name != email_field(get_user_model()) or not isinstance(value, str):
+        return value
+    local, at, domain = value.rpartition("@")
+    # Beyond ASCII, small letters of one mailbox may be those of another: the Kelvin sign's is a k.
+    return local + at + (domain.lower() if domain.isascii() else domain)
 
 
 def rules() -> Rules:

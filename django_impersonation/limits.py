@@ -11,7 +11,7 @@ import logging
 from contextlib import nullcontext
 from functools import lru_cache, partial
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.apps import apps
 from django.conf import settings
@@ -40,7 +40,7 @@ class Limits:
         self._excepted = frozenset(map(bare, conf.IMPERSONATION_VIEW_ONLY_TABLES))
         self._ours = _our_tables(settings.SESSION_ENGINE)
         self._rules = lasting.rules()
-        self._verified = _Verified("", None, frozenset())
+        self._verified: _Verified | None = None
         self._hold = Hold()
         # The view is, but not its streamed body nor its tasks.
         self.over = False
@@ -102,38 +102,48 @@ class Limits:
         changes = self._rules.changes(user, names, stored)
         if changes:
             self.refuse("credential", ", ".join(changes))
-        self._verified = _Verified("UPDATE" if stored else "INSERT", user, self._rules.user_tables)
+        self._verified = _Verified("UPDATE" if stored else "INSERT", user, self._rules, tuple(names), stored)
 
     def _judge(self, write: Write, params: Any, connection: Any) -> None:
         if write.table in self._ours:
             return
         if self.view_only and write.table not in self._excepted:
             self.refuse("view_only", f"{write.verb} {write.table}".strip())
-        verified = False
-        if write.table in self._rules.user_tables:
-            verified, self._verified = self._verified.after(write, params, connection)
+        verified = self._verified is not None and self._verified.has(write, params, connection)
         if self._rules.refuses(write, verified=verified):
             self.refuse("credential", f"{write.verb} {write.table}")
 
 
-class _Verified(NamedTuple):
-    """The user who is being saved, with which statement, and into which tables; each passes once."""
+class _Verified:
+    """The user who is being saved: each statement of the save passes once, if it writes what was looked at."""
 
-    verb: str
-    user: Any
-    tables: frozenset[str]
+    def __init__(self, verb: str, user: Any, rules: lasting.Rules, names: tuple[str, ...], stored: Any) -> None:
+        self.verb, self.user, self.rules, self.names, self.stored = verb, user, rules, names, stored
+        self.tables = set(rules.user_tables)
 
-    def after(self, write: Write, params: Any, connection: Any) -> tuple[bool, _Verified]:
-        """Is this the statement of the save, and what is verified after it?"""
+    def has(self, write: Write, params: Any, connection: Any) -> bool:
         if write.table not in self.tables or write.verb not in ("UPDATE", self.verb):
-            return False, self
-        rest = self._replace(tables=self.tables - {write.table})
-        if write.verb == "INSERT":
-            return True, rest
-        key = self.user._meta.pk.get_db_prep_save(self.user.pk, connection)
-        # One that finds no row is followed by an INSERT.
-        mine = isinstance(params, list | tuple) and params[-1:] == type(params)([key])
-        return mine, self if self.verb == "INSERT" else rest
+            return False
+        # An UPDATE that finds no row is followed by an INSERT.
+        if write.verb == self.verb:
+            self.tables.remove(write.table)
+        if not isinstance(params, list | tuple) or self.rules.changes(self.user, self.names, self.stored):
+            return False
+        if write.verb == "UPDATE":
+            key = self.user._meta.pk.get_db_prep_save(self.user.pk, connection)
+            return params[-1:] == type(params)([key]) and self._writes_all(write, params, connection)
+        return self._writes_all(write, params, connection)
+
+    def _writes_all(self, write: Write, params: Any, connection: Any) -> bool:
+        """The save's own statement has each of the values in it; one of the code's own, later, hardly by chance."""
+        for field in self.rules.user_fields.values():
+            if field.attname not in self.names or bare(field.model._meta.db_table) != write.table:
+                continue
+            value = getattr(self.user, field.attname)
+            made, again = (field.get_db_prep_save(value, connection) for _ in range(2))
+            if made == again and made not in params:  # fields that encrypt make another value of it each time
+                return False
+        return True
 
 
 def _text(sql: Any, connection: Any) -> str:

@@ -107,6 +107,8 @@ def _is_static(path: str) -> bool:
 
 
 def _finish(request: HttpRequest, response: HttpResponseBase, verdict: Verdict) -> HttpResponseBase:
+    if getattr(request, "_impersonation_signed", False):
+        sessions.close_way_back(response)
     if verdict is Verdict.NONE:
         return response
     if getattr(request, "_impersonation_forgotten", False):

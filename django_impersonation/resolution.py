@@ -12,7 +12,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 from django.utils import timezone
 
-from django_impersonation import sessions, validity
+from django_impersonation import context, sessions, validity
 from django_impersonation.models import ImpersonationSession
 
 EndReason = ImpersonationSession.EndReason
@@ -64,7 +64,11 @@ def tag(request: Any, session: ImpersonationSession, user: Any) -> None:
 
 def on_login(sender: Any, request: Any, user: Any, **kwargs: Any) -> None:
     """Somebody signs in: while impersonating, the same user stays tagged, and another one ends it."""
+    request = _djangos(request)
     session = getattr(request, "impersonation", None)
+    if not hasattr(request, "impersonation") and hasattr(request, "session") and context.acting_session() is not None:
+        request.session.flush()  # the code has made a request of its own, for a browser or a device elsewhere
+        return
     left = getattr(request, "_impersonation_left", None)
     acted = session or left
     if acted is not None and not acted.is_for(user):
@@ -78,16 +82,23 @@ def on_login(sender: Any, request: Any, user: Any, **kwargs: Any) -> None:
         sessions.renew(request, left, request._impersonation_kept)
         sessions.set_user(request, AnonymousUser())
     elif hasattr(request, "session"):
+        request._impersonation_signed = True
         sessions.disown(request)
 
 
 def on_logout(sender: Any, request: Any, user: Any, **kwargs: Any) -> None:
     """The user's own logout ends the impersonation, with no way back: he who logs out wants to be nobody."""
+    request = _djangos(request)
     session = getattr(request, "impersonation", None)
     if session is not None:
         session.end(EndReason.SIGNED_OUT, request=request)
         forget(request)
         request._impersonation_left = session
+
+
+def _djangos(request: Any) -> Any:
+    """Django's own request below that of Django REST framework."""
+    return getattr(request, "_request", request)
 
 
 def _begin(request: Any) -> str | None:
@@ -113,8 +124,7 @@ def _judge(request: Any, session: ImpersonationSession | None) -> tuple[Verdict,
     if session is None or session.client_id:  # a client's session lives in no browser
         return Verdict.FORGET, None
     marks = sessions.marks(request)
-    # An id proves nothing: it stands in events and tokens. The secret is in this session alone.
-    ours = marks.get("id") == session.pk and session.has_secret(marks.get("secret"))
+    ours = sessions.is_its_own(request, session)
     parked = sessions.is_parked(request, session)
     if not ours and not parked and (sessions.is_ordinary(request) or _is_old(session)):
         return Verdict.FORGET, None

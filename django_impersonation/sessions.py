@@ -60,6 +60,12 @@ def marks(request: HttpRequest) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def is_its_own(request: HttpRequest, impersonation: ImpersonationSession) -> bool:
+    """Is this the browser's session of it? An id proves nothing: it stands in events and tokens. The secret does."""
+    marked = marks(request)
+    return marked.get("id") == impersonation.pk and impersonation.has_secret(marked.get("secret"))
+
+
 def user_key(request: HttpRequest) -> str | None:
     """The key of the user whom the session names, unverified."""
     return request.session.get(SESSION_KEY)
@@ -190,8 +196,13 @@ def unmark(response: HttpResponseBase, *, return_key: bool) -> None:
     """Delete the marker, and the parked key with it unless the way back shall stay open."""
     response.delete_cookie(MARKER, **_attributes())
     if return_key:
-        response.delete_cookie(RETURN_KEY, **_attributes() | {"path": _stop_path(), "samesite": "Strict"})
+        close_way_back(response)
         forget_messages(response)
+
+
+def close_way_back(response: HttpResponseBase) -> None:
+    """Delete the parked key: whoever signs in or out in this browser is not followed by the staff member of before."""
+    response.delete_cookie(RETURN_KEY, **_attributes() | {"path": _stop_path(), "samesite": "Strict"})
 
 
 def forget_messages(response: HttpResponseBase) -> None:

@@ -104,7 +104,7 @@ def ended(request: HttpRequest) -> HttpResponse:
     explanation = str(_WHY[EndReason(impersonation.end_reason)]) if impersonation.end_reason else ""
     can_return = impersonation.end_reason != EndReason.SIGNED_OUT
     # An id in a cookie proves nothing: only the browser of the session is told whose it was.
-    named = bool(sessions.marks(request)) or sessions.is_parked(request, impersonation)
+    named = sessions.is_its_own(request, impersonation) or sessions.is_parked(request, impersonation)
     told = _is_navigation(request)
     if told:
         sessions.discard(request)

@@ -86,6 +86,18 @@ class Closed(View):
         return JsonResponse({"closed": False})
 
 
+class Misused(View):
+    """The decorator is for functions; here it would ask the view for its impersonation."""
+
+    @forbid_impersonation
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponse("opened")
+
+    @forbid_impersonation
+    async def aget(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponse("opened")
+
+
 urlpatterns = [
     path("closed/", Closed.as_view()),
     path("login/<str:how>/<str:email>/", a_login),
@@ -308,3 +320,10 @@ def test_nobody_is_mixed_up(people: Any) -> None:
 
     async_to_sync(all_at_once)()
     assert set(ImpersonationSession.objects.live()) == {first, second}
+
+
+def test_the_guard_on_a_method_says_so(rf: Any) -> None:
+    with pytest.raises(TypeError, match="method_decorator"):
+        Misused.as_view()(rf.get("/"))
+    with pytest.raises(TypeError, match="method_decorator"):
+        async_to_sync(Misused().aget)(rf.get("/"))

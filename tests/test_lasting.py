@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
@@ -11,7 +11,8 @@ from django.contrib.auth import get_user_model, login, logout
 from django.contrib.auth.models import Group
 from django.core import serializers
 from django.db import connection, transaction
-from django.http import HttpRequest, HttpResponse
+from django.db.models.signals import pre_save
+from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test.utils import isolate_apps
 from django.urls import path
 from django.utils import timezone
@@ -89,9 +90,38 @@ def after_a_failed_save() -> None:
     User.objects.filter(name="Bob Baker").update(email="mine@example.com")
 
 
+def after_a_failed_save_by_key() -> None:
+    """Nor one by the statement that the save would have sent."""
+    user = bob()
+    with pytest.raises(ValueError, match="no"), mock.patch.object(User, "_save_table", side_effect=ValueError("no")):
+        user.save()
+    User.objects.filter(pk=user.pk).update(email="mine@example.com")
+
+
+def after_a_failed_save_of_one_field() -> None:
+    user = bob()
+    with pytest.raises(ValueError, match="no"), mock.patch.object(User, "_save_table", side_effect=ValueError("no")):
+        user.save(update_fields=["email"])
+    User.objects.filter(pk=user.pk).update(email="mine@example.com")
+
+
+def by_a_receiver() -> None:
+    """The project's own receiver comes after ours."""
+
+    def confirm(instance: User, **kwargs: Any) -> None:
+        instance.email = "mine@example.com"
+
+    pre_save.connect(confirm, User)
+    try:
+        bob().save()
+    finally:
+        pre_save.disconnect(confirm, User)
+
+
 REFUSED = {
     "password": saved(password="mine"),
     "email": saved(email="mine@example.com"),
+    "email in capitals": saved(email="BOB@example.com"),
     "staff": saved(is_staff=True),
     "superuser": saved(is_superuser=True),
     "update_fields": only_named,
@@ -102,6 +132,9 @@ REFUSED = {
     "in a row": raw("UPDATE shop_user SET (name, password) = ('x', 'mine')" if connection.vendor != "mysql" else OWN),
     "after a save": twice,
     "after a failed save": after_a_failed_save,
+    "after a failed save, by key": after_a_failed_save_by_key,
+    "after a failed save of one field": after_a_failed_save_of_one_field,
+    "receiver": by_a_receiver,
     "copy": copy,
     "deserialized": loaded,
     "new staff": lambda: User.objects.create_user("new@example.com", "demo", is_staff=True),
@@ -145,6 +178,35 @@ def after_login(request: HttpRequest) -> HttpResponse:
     return HttpResponse("done")
 
 
+class Later(HttpResponse):
+    """The usual way to do something when the response is out."""
+
+    def close(self) -> None:
+        super().close()
+        change()
+
+
+def change() -> None:
+    User.objects.filter(name="Bob Baker").update(email="mine@example.com")
+
+
+def body() -> Iterator[bytes]:
+    yield b"begun"
+    change()
+
+
+def signs_out_and_streams(request: HttpRequest) -> StreamingHttpResponse:
+    logout(request)
+    return StreamingHttpResponse(body())
+
+
+LATER: dict[str, Callable[[HttpRequest], Any]] = {
+    "close": lambda request: Later("done"),
+    "file": lambda request: FileResponse(body(), filename="export.csv"),
+    "logout": signs_out_and_streams,
+}
+
+
 def page(step: Callable[[], Any]) -> Callable[[HttpRequest], HttpResponse]:
     def view(request: HttpRequest) -> HttpResponse:
         step()
@@ -156,6 +218,7 @@ def page(step: Callable[[], Any]) -> Callable[[HttpRequest], HttpResponse]:
 urlpatterns = [
     *(path(f"refused/{name}/", page(step)) for name, step in REFUSED.items()),
     *(path(f"allowed/{name}/", page(step)) for name, step in ALLOWED.items()),
+    *(path(f"later/{name}/", view) for name, view in LATER.items()),
     path("half-done/", half_done),
     path("unreadable/", page(raw("/*! UPDATE shop_user SET email = 'mine@example.com' */"))),
     path("after-logout/", after_logout),
@@ -183,6 +246,24 @@ def test_what_signs_in_does_not_change(sasha: Browser, people: Any, way: str) ->
     assert state() == before
     assert Browser(people.admin).post(f"/refused/{way}/").content == b"done"  # an ordinary user may
     assert state() != before
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("way", LATER)
+def test_nor_when_the_view_is_over(sasha: Browser, people: Any, way: str) -> None:
+    sasha.start(people.bob, organization=people.acme)
+    before = state()
+    with pytest.raises(WriteRefused):
+        b"".join(sasha.post(f"/later/{way}/"))
+    assert state() == before
+    assert Event.objects.get(name="impersonation.denied").code == "credential"
+    b"".join(Browser(people.admin).post(f"/later/{way}/"))
+    assert state() != before
+
+
+def test_letters_beyond_ascii_are_other_letters() -> None:
+    changed = User(email="bob@\u212aiosk.example")
+    assert lasting.rules().changes(changed, ["email"], {"email": "bob@kiosk.example"}) == ["email"]
 
 
 @pytest.mark.parametrize("way", ALLOWED)

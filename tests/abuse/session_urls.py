@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import (
     alogin,
@@ -65,6 +67,25 @@ async def asign_in(request: HttpRequest) -> JsonResponse:
 def sign_out(request: HttpRequest) -> JsonResponse:
     logout(request)
     return JsonResponse({"user": str(request.user), "impersonation": bool(request.impersonation)})
+
+
+class SignOut(APIView):
+    """With the request of Django REST framework, which is another object."""
+
+    authentication_classes = [SessionAuthentication]
+
+    def post(self, request: Any) -> Response:
+        logout(request)
+        return Response({"user": str(request.user), "impersonation": bool(request._request.impersonation)})
+
+
+def sign_in_elsewhere(request: HttpRequest) -> HttpResponse:
+    """Signs a device in that shows a code; its key goes there."""
+    device = HttpRequest()
+    device.session = import_module(settings.SESSION_ENGINE).SessionStore()
+    login(device, request.user, backend=BACKEND)
+    device.session.save()
+    return HttpResponse(device.session.session_key)
 
 
 async def asign_out(request: HttpRequest) -> JsonResponse:
@@ -156,6 +177,8 @@ urlpatterns = [
     path("static/aplain/", aplain),
     path("sign-in/", sign_in),
     path("asign-in/", asign_in),
+    path("drf-sign-out/", SignOut.as_view()),
+    path("sign-in-elsewhere/", sign_in_elsewhere),
     path("sign-out/", sign_out),
     path("asign-out/", asign_out),
     path("new-password/", new_password),

@@ -26,6 +26,7 @@ from tests.abuse.session_support import (
     ends,
     forget_dead_cookies,
     is_deleted,
+    post,
     store,
     token_in,
     twin,
@@ -36,10 +37,6 @@ from tests.urls import whoami
 pytestmark = pytest.mark.urls("tests.abuse.session_urls")
 
 SIGN_IN = ["/sign-in/", "/asign-in/"]
-
-
-def post(browser: Browser, path: str, data: Any = None) -> Any:
-    return asynchronously(browser, "post", path, data) if path.startswith("/a") else browser.post(path, data)
 
 
 # ABUSE 10
@@ -91,6 +88,19 @@ def test_login_of_somebody_else_ends_it(path: str, engine: str, sasha: Browser, 
         "impersonator": None,
         "current": None,
     }
+
+
+# ABUSE 10
+def test_a_login_for_a_device_elsewhere_signs_nobody_in(sasha: Browser, people: Any) -> None:
+    def device(browser: Browser) -> str:
+        elsewhere = Browser()
+        elsewhere.cookies["sessionid"] = browser.get("/sign-in-elsewhere/").content.decode()
+        return str(elsewhere.who()["user"])
+
+    sasha.start(people.dave)
+    assert device(sasha) == NOBODY
+    assert sasha.who()["user"] == "dave@example.com"
+    assert device(Browser(people.dave)) == "dave@example.com"
 
 
 # ABUSE 14
@@ -292,6 +302,13 @@ def test_only_a_navigation_puts_the_end_away(engine: str, sasha: Browser, people
     headers = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
     assert is_deleted(sasha.get(ENDED, headers=headers), sessions.MARKER)
     assert_nobody(sasha)
+
+
+def test_an_id_in_a_cookie_tells_nobody_whose_session_it_was(engine: str, sasha: Browser, people: Any) -> None:
+    theirs = Browser(people.admin).start(people.carol)
+    sasha.start(people.dave)
+    sasha.cookies[sessions.MARKER] = theirs.pk
+    assert "carol" not in sasha.get(ENDED).content.decode().lower()
 
 
 def test_ended_page_of_a_live_impersonation_does_not_deny_it(engine: str, sasha: Browser, people: Any) -> None:

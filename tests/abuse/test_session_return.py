@@ -20,6 +20,7 @@ from tests.abuse.session_support import (
     ends,
     forget_dead_cookies,
     is_deleted,
+    post,
     reason,
     return_key,
     rewrite,
@@ -122,7 +123,7 @@ def test_return_key_does_nothing_to_somebody_signed_in(engine: str, sasha: Brows
 
 
 # ABUSE 23
-@pytest.mark.parametrize("path", ["/accounts/logout/", "/sign-out/", "/asign-out/"])
+@pytest.mark.parametrize("path", ["/accounts/logout/", "/sign-out/", "/drf-sign-out/", "/asign-out/"])
 def test_logout_of_the_user_ends_it_without_return(path: str, engine: str, sasha: Browser, people: Any) -> None:
     session = sasha.start(people.dave)
     key, stale = return_key(sasha), thief(sasha, "sessionid", *BOTH_COOKIES)
@@ -141,6 +142,25 @@ def test_logout_of_the_user_ends_it_without_return(path: str, engine: str, sasha
     assert stale.stop()["Location"] == LOGIN
     assert_nobody(stale)
     assert ends(session) == ["signed_out"]
+
+
+@pytest.mark.parametrize("way", ["/sign-in/", "/asign-in/"])
+@pytest.mark.parametrize("who", ["sasha@example.com", "carol@example.com"])
+def test_nobody_comes_back_after_somebody_has_signed_in_and_out(
+    who: str, way: str, engine: str, sasha: Browser, people: Any
+) -> None:
+    sasha.start(people.dave).end("revoked")
+    sasha.get(ENDED)
+    forget_dead_cookies(sasha)
+    assert sessions.RETURN_KEY in sasha.cookies
+    post(sasha, way, {"email": who})
+    assert sasha.cookies[sessions.RETURN_KEY]["path"] == STOP
+    forget_dead_cookies(sasha)
+    assert sessions.RETURN_KEY not in sasha.cookies
+    post(sasha, way.replace("in", "out"))
+    forget_dead_cookies(sasha)
+    sasha.stop()
+    assert_nobody(sasha)
 
 
 # ABUSE 26
