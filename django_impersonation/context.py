@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asgiref.sync import async_to_sync
-
-if TYPE_CHECKING:
-    from django_impersonation.models import ImpersonationSession
 
 # The request that runs, or the session that a task was started under.
 _acting: ContextVar[Any] = ContextVar("django_impersonation", default=None)
@@ -39,13 +36,13 @@ class acting:  # noqa: N801  a context manager, and read as a word
         _acting.reset(self.token)
 
 
-def current(request: Any) -> ImpersonationSession | None:
+def current(request: Any) -> Any:
     """The impersonation that this request acts under, or None.
 
     ``request.impersonation`` is what the middleware saw. Since then a view, or an authentication class of
     Django REST framework, may have made somebody else the request's user: then nobody is impersonated.
     """
-    session: ImpersonationSession | None = getattr(request, "impersonation", None)
+    session = getattr(request, "impersonation", None)
     return session if session is not None and session.is_for(getattr(request, "user", None)) else None
 
 

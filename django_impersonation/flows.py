@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -13,11 +14,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
-from django_impersonation import resolution, sessions
+from django_impersonation import context, resolution, sessions
 from django_impersonation.addresses import login_url
 from django_impersonation.codes import authenticate_with_code, authorize, check, deny, invalid_grant
 from django_impersonation.conf import conf
-from django_impersonation.context import current
 from django_impersonation.exceptions import ImpersonationDenied
 from django_impersonation.grants import create_session
 from django_impersonation.models import AuthorizationCode, Configuration, Event, ImpersonationSession
@@ -43,6 +43,7 @@ __all__ = [
 ]
 
 logger = logging.getLogger("django_impersonation")
+current: Callable[[Any], ImpersonationSession | None] = context.current
 
 
 @sensitive_variables("secret")
