@@ -9,19 +9,28 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from django_impersonation.records import Record, RecordQuerySet, WriterManager
+from django_impersonation.records import Record, RecordManager, RecordQuerySet
 
 METHOD_LENGTH, PATH_LENGTH, VIEW_LENGTH = 20, 500, 255
 # What a path may hold as it is (RFC 3986 section 3.3), and the braces of a route.
 _PLAIN = "/:@!$&'()*+,;=~<>"
+_LEFT_OUT = "[...]"  # in no path: brackets are quoted
+_END = 195
 
 
-class ActivityManager(WriterManager["Activity"].from_queryset(RecordQuerySet)):  # type: ignore[misc]
+def _shortened(path: str) -> str:
+    """Beginning and end: ``./././`` in front of what is asked for must not take it off the record."""
+    if len(path) <= PATH_LENGTH:
+        return path
+    return path[: PATH_LENGTH - _END - len(_LEFT_OUT)] + _LEFT_OUT + path[-_END:]
+
+
+class ActivityManager(RecordManager["Activity"].from_queryset(RecordQuerySet)):  # type: ignore[misc]
     def record(self, *, method: str, path: str, view_name: str = "", **fields: Any) -> Activity:
         """Text of any kind becomes one that every database takes."""
         made: Activity = self.create(
             method=quote(method, errors="replace")[:METHOD_LENGTH],
-            path=quote(path, safe=_PLAIN, errors="replace")[:PATH_LENGTH],
+            path=_shortened(quote(path, safe=_PLAIN, errors="replace")),
             view_name=quote(view_name, safe=_PLAIN, errors="replace")[:VIEW_LENGTH],
             **fields,
         )

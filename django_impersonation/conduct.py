@@ -7,13 +7,17 @@ the view's transaction.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
+from django.conf import settings
 from django.core.handlers.exception import response_for_exception
 from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, ResolverMatch, resolve
+from django.utils.translation import get_language
 
 from django_impersonation import context, flows, guards
 from django_impersonation.activity import Activity
@@ -114,8 +118,8 @@ def record(request: Any, impersonation: ImpersonationSession, **fields: Any) -> 
         return True
     match = request.resolver_match
     # The address of a blocked view may hold what opens it: that of a password reset does.
-    target = match or _with_slash(request)
-    path = f"/{target.route}" if target is not None and guards.is_blocked(target) else request.path
+    targets = _meant(request) if match is None else (match,)
+    path = next((f"/{target.route}" for target in targets if guards.is_blocked(target)), request.path)
     try:
         request._impersonation_activity = Activity.objects.record(
             session=impersonation,
@@ -130,12 +134,12 @@ def record(request: Any, impersonation: ImpersonationSession, **fields: Any) -> 
     return True
 
 
-def _with_slash(request: Any) -> ResolverMatch | None:
-    """Where ``APPEND_SLASH`` leads."""
-    try:
-        return resolve(f"{request.path_info}/", getattr(request, "urlconf", None))
-    except Resolver404:
-        return None
+def _meant(request: Any) -> Iterator[ResolverMatch]:
+    """No view was reached: where the address leads by itself, by ``APPEND_SLASH``, and by ``i18n_patterns``."""
+    path, language = request.path_info, get_language() or settings.LANGUAGE_CODE
+    for address in (path, f"{path}/", f"/{language}{path}", f"/{language}{path}/"):
+        with suppress(Resolver404):
+            yield resolve(address, getattr(request, "urlconf", None))
 
 
 def complete(request: Any, status: int) -> None:

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_impersonation.conf import conf
 from django_impersonation.indexes import PrefixIndex
-from django_impersonation.records import Deed, Record, RecordQuerySet, WriterManager, new_id
+from django_impersonation.records import Deed, Record, RecordManager, RecordQuerySet, WriterManager, new_id
 
 _MARGIN = timedelta(days=1)
 
@@ -91,7 +91,7 @@ class EventQuerySet(RecordQuerySet["Event"]):
         return found
 
 
-class EventManager(WriterManager["Event"].from_queryset(EventQuerySet)):  # type: ignore[misc]
+class EventManager(RecordManager["Event"].from_queryset(EventQuerySet)):  # type: ignore[misc]
     def record(self, name: str, *, position: int | None = None, **fields: Any) -> Event:
         """Write an event in the caller's transaction, which holds the lock of ``position`` or takes it here."""
         if position is None:

@@ -27,6 +27,7 @@ from django_impersonation.models import ImpersonationSession
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
 _CSP_MIDDLEWARE = "django.middleware.csp.ContentSecurityPolicyMiddleware"
 _CLOSED = "object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+_MISUSED = "On a method, use method_decorator(forbid_impersonation)."
 
 
 def forbid_impersonation(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -35,7 +36,8 @@ def forbid_impersonation(view: Callable[..., Any]) -> Callable[..., Any]:
 
         @wraps(view)
         async def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-            _is_request(request)
+            if not hasattr(request, "META"):
+                raise TypeError(_MISUSED)
             tagged = getattr(request, "impersonation", None) is not None
             # In a thread: another middleware may have put a lazy user on the request.
             if tagged and await sync_to_async(flows.current)(request) is not None:
@@ -45,16 +47,12 @@ def forbid_impersonation(view: Callable[..., Any]) -> Callable[..., Any]:
 
         @wraps(view)
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-            _is_request(request)
+            if not hasattr(request, "META"):
+                raise TypeError(_MISUSED)
             return view(request, *args, **kwargs) if flows.current(request) is None else refuse(request)
 
     guarded.forbids_impersonation = True  # type: ignore[attr-defined]  # for `impersonation surface`
     return guarded
-
-
-def _is_request(request: Any) -> None:
-    if not hasattr(request, "META"):
-        raise TypeError("On a method, use method_decorator(forbid_impersonation).")
 
 
 def _is_of_an_async_class(view: Any) -> bool:

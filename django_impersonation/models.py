@@ -17,7 +17,7 @@ from django_impersonation.credentials import AuthorizationCode, RefreshToken
 from django_impersonation.events import Configuration, Event
 from django_impersonation.impersonator import Impersonator
 from django_impersonation.indexes import PrefixIndex
-from django_impersonation.records import Deed, Record, RecordQuerySet, WriterManager, digest, new_id
+from django_impersonation.records import Deed, Record, RecordManager, RecordQuerySet, digest, new_id
 from django_impersonation.signals import impersonation_ended
 
 __all__ = [
@@ -51,7 +51,7 @@ class SessionQuerySet(RecordQuerySet["ImpersonationSession"]):
         return sum(session.end(reason, request=request) for session in self.filter(ended_at=None))
 
 
-class SessionManager(WriterManager["ImpersonationSession"].from_queryset(SessionQuerySet)):  # type: ignore[misc]
+class SessionManager(RecordManager["ImpersonationSession"].from_queryset(SessionQuerySet)):  # type: ignore[misc]
     pass
 
 

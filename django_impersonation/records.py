@@ -94,6 +94,21 @@ class WriterManager(models.Manager[Row]):
         return super().get_queryset().using(self.db)
 
 
+class RecordManager(WriterManager[Row]):
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """``session.events``: its ``add`` would go around ``RecordQuerySet``, and move a row to another session."""
+        super().__init_subclass__(**kwargs)
+        if hasattr(cls, "add"):
+            cls.add = _refuse
+
+
+def _refuse(*args: Any, **kwargs: Any) -> NoReturn:
+    raise ImmutableRecord(ImmutableRecord.__doc__)
+
+
+_refuse.alters_data = True  # type: ignore[attr-defined]  # templates do not call it
+
+
 class RecordQuerySet(models.QuerySet[Row]):
     def update(self, **kwargs: Any) -> NoReturn:
         raise ImmutableRecord(ImmutableRecord.__doc__)
@@ -134,10 +149,11 @@ class Record(models.Model):
     class Meta:
         abstract = True
 
-    def save(self, *args: Any, **kwargs: Any) -> None:
+    def save_base(self, *args: Any, **kwargs: Any) -> None:
+        """What ``save`` comes to. Not so ``loaddata``, which asks Django's own."""
         if not self._state.adding:
             raise ImmutableRecord(ImmutableRecord.__doc__)
-        super().save(force_insert=True, using=kwargs.get("using"))
+        super().save_base(force_insert=True, using=kwargs.get("using"))
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise ImmutableRecord(ImmutableRecord.__doc__)

@@ -87,8 +87,7 @@ def is_parked(request: HttpRequest, impersonation: ImpersonationSession) -> bool
 
 def has_parked_key(request: HttpRequest, impersonation: ImpersonationSession) -> bool:
     """Is it that very session, and no other one of the impersonator's in another browser?"""
-    # Signed cookies have another key each time they are written.
-    signed = settings.SESSION_ENGINE.endswith("signed_cookies")
+    signed = settings.SESSION_ENGINE.endswith("signed_cookies")  # they have another key each time they are written
     return signed or impersonation.has_return_key(request.session.session_key)
 
 

@@ -24,6 +24,8 @@ from django_impersonation.models import ImpersonationSession
 EndReason = ImpersonationSession.EndReason
 
 _CODE = re.compile(r"[A-Za-z0-9_-]{43}")
+# Of gunicorn, and of uWSGI, mod_wsgi and waitress.
+_WHOLE_ADDRESS = {"RAW_URI", "REQUEST_URI"}
 View = Callable[[HttpRequest], HttpResponse]
 
 
@@ -68,6 +70,8 @@ def _take_code(request: HttpRequest) -> str | None:
     codes = request.GET.getlist("code")
     request.GET = QueryDict()
     request.META["QUERY_STRING"] = ""
+    for name in _WHOLE_ADDRESS & request.META.keys():
+        request.META[name] = request.META[name].partition("?")[0]
     return codes[0] if len(codes) == 1 and _CODE.fullmatch(codes[0]) else None
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from django.conf.urls.i18n import i18n_patterns
 from django.contrib.auth import get_user_model
 from django.contrib.auth.decorators import permission_required
 from django.contrib.auth.views import PasswordResetConfirmView
@@ -64,6 +65,15 @@ class Answers:
         return HttpResponseRedirect("/elsewhere/") if request.path == "/answered/" else self.get_response(request)
 
 
+class Closed:
+    """A middleware that says "we will be back soon"."""
+
+    def __init__(self, get_response: Any) -> None: ...
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponse(status=503)
+
+
 class TakesOver:
     """A middleware that signs requests in by a header, as the project's own tokens do."""
 
@@ -83,6 +93,7 @@ urlpatterns = [
     path("dies/", raises(SystemExit), name="dies"),
     path("async/", aview, name="async"),
     path("reset/<uidb64>/<token>/", PasswordResetConfirmView.as_view(), name="password_reset_confirm"),
+    *i18n_patterns(path("renew/<uidb64>/<token>/", PasswordResetConfirmView.as_view())),
     path("login-required/", permission_required("shop.nothing")(seen_within), name="closed"),
     *pages,
 ]
@@ -184,6 +195,28 @@ def test_what_opens_a_blocked_view_is_not_on_record(sasha: Browser, session: Any
     assert name == ("" if "slash" in way else "password_reset_confirm")
 
 
+@pytest.mark.parametrize("closed", [False, True], ids=["open", "closed"])
+@pytest.mark.parametrize(
+    ("address", "pattern", "status"),
+    [
+        ("/reset/MQ/c0ffee-4711/", "/reset/<uidb64>/<token>/", 403),
+        ("/reset/MQ/c0ffee-4711", "/reset/<uidb64>/<token>/", 404),
+        ("/de/renew/MQ/c0ffee-4711/", "/de/renew/<uidb64>/<token>/", 403),
+        ("/renew/MQ/c0ffee-4711/", "/de/renew/<uidb64>/<token>/", 404),  # before the redirect to the language
+        ("/renew/MQ/c0ffee-4711", "/de/renew/<uidb64>/<token>/", 404),
+        ("/within/c0ffee-4711/", "/within/c0ffee-4711/", 200),
+    ],
+)
+def test_nor_where_no_view_is_reached(
+    sasha: Browser, session: Any, settings: Any, address: str, pattern: str, status: int, closed: bool
+) -> None:
+    if closed:
+        settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.Closed"]
+    twin(sasha).get(address, headers={"Accept-Language": "de"})
+    _, shown, _, answered = last()
+    assert (shown, answered) == (pattern, 503 if closed else status)
+
+
 def test_stop_and_logout(sasha: Browser, session: Any, people: Any) -> None:
     sasha.stop()
     assert last() == ("POST", "/impersonation/stop/", "django_impersonation:stop", 303)
@@ -240,6 +273,18 @@ def test_strange_paths(sasha: Browser, session: Any, strange: str) -> None:
     assert shown.isascii()
     assert shown.isprintable()
     assert len(shown) <= 500
+
+
+def test_of_a_long_path_beginning_and_end_are_on_record(sasha: Browser, session: Any) -> None:
+    """``./`` leads to the same file, as often as one likes."""
+    sasha.get("/within/" + "./" * 250 + "payroll/[...]/secret.txt")
+    shown = last()[1]
+    assert len(shown) == 500
+    assert shown.startswith("/within/./")
+    assert shown.endswith("/./payroll/%5B...%5D/secret.txt")
+    assert shown.count("[...]") == 1
+    sasha.get("/within/" + "x" * 492)
+    assert last()[1] == "/within/" + "x" * 492
 
 
 def test_strange_methods_and_names(sasha: Browser, session: Any) -> None:

@@ -10,6 +10,7 @@ from django.core.checks import run_checks
 from django.http import HttpRequest, HttpResponse
 from django.template import Context, Template
 from django.urls import path
+from organizations.models import Organization, OrganizationOwner, OrganizationUser
 from rest_framework.response import Response
 from rest_framework.serializers import CharField, ModelSerializer
 from rest_framework.views import APIView
@@ -32,6 +33,44 @@ class UserSerializer(RedactedSerializerMixin, ModelSerializer):
     class Meta:
         model = User
         fields = ("name", "card_number", "also")
+
+
+class Deep(RedactedSerializerMixin, ModelSerializer):
+    class Meta:
+        model = OrganizationOwner
+        fields = ("organization_user",)
+        depth = 2
+
+
+class Reverse(RedactedSerializerMixin, ModelSerializer):
+    class Meta:
+        model = Organization
+        fields = ("organization_users",)
+        depth = 2
+
+
+class Nests(ModelSerializer):
+    """A class of the project's with serializers of its own for related models."""
+
+    def build_nested_field(self, *args: Any) -> Any:
+        return UserSerializer, {"read_only": True}
+
+
+class Nested(RedactedSerializerMixin, Nests):
+    class Meta:
+        model = OrganizationUser
+        fields = ("user",)
+        depth = 1
+
+
+class Dotted(RedactedSerializerMixin, ModelSerializer):
+    card = CharField(source="organization_user.user.card_number")
+    name = CharField(source="organization_user.user.name")
+    year = CharField(source="organization.created.year")
+
+    class Meta:
+        model = OrganizationOwner
+        fields = ("card", "name", "year")
 
 
 class Subclass(User):
@@ -94,6 +133,21 @@ def test_a_request_that_the_middleware_has_not_seen_gets_dots(bob: User) -> None
     assert TAG.render(Context({"user": bob})) == REDACTED
     assert TAG.render(Context({"user": bob, "request": SimpleNamespace(user=bob)})) == REDACTED
     assert UserSerializer(bob).data["card_number"] == REDACTED
+
+
+@pytest.mark.parametrize("shown", [CARD, REDACTED])
+def test_neither_depth_nor_a_source_with_dots_leads_around_it(bob: User, shown: str) -> None:
+    new = Organization.objects.create(name="New", slug="new")
+    member = OrganizationUser.objects.create(organization=new, user=bob)
+    owner = OrganizationOwner.objects.create(organization=new, organization_user=member)
+    context = {"request": SimpleNamespace(impersonation=None, user=bob)} if shown == CARD else {}
+    forward = Deep(owner, context=context).data["organization_user"]["user"]
+    backward = Reverse(new, context=context).data["organization_users"][0]["user"]
+    dotted = Dotted(owner, context=context).data
+    by_project = Nested(member, context=context).data["user"]
+    for user in (forward, backward, by_project):
+        assert (user["name"], user["card_number"]) == (bob.name, shown)
+    assert dotted == {"card": shown, "name": bob.name, "year": str(new.created.year)}
 
 
 def test_a_model_inherits_it_and_others_do_not() -> None:

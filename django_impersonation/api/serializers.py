@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rest_framework import serializers
+from rest_framework.utils.model_meta import get_field_info
 
 from django_impersonation.models import Event, ImpersonationSession
 from django_impersonation.organizations import Organization
@@ -28,7 +29,8 @@ class RedactedField(serializers.Field[Any, Any, Any, Any]):
 
 class RedactedSerializerMixin:
     """Before a serializer class: dots for impersonators, and read-only, are the fields named in ``redacted_fields``,
-    and those of the serializer's model that ``IMPERSONATION_REDACTED_FIELDS`` names.
+    and those that ``IMPERSONATION_REDACTED_FIELDS`` names: of the serializer's model, and of those that ``depth`` and
+    a ``source`` with dots lead to.
 
     A serializer without a request in its context redacts as well: nobody can tell who looks.
     """
@@ -44,8 +46,31 @@ class RedactedSerializerMixin:
         if hides(request):
             model = getattr(getattr(self, "Meta", None), "model", None)
             named = {*self.redacted_fields, *(redacted_fields(model) if model else ())}
-            fields |= {name: RedactedField() for name, field in fields.items() if {name, field.source} & named}
+            fields |= {
+                name: RedactedField()
+                for name, field in fields.items()
+                if {name, field.source} & named or _leads_to_redacted(model, field.source or "")
+            }
         return fields
+
+    def build_nested_field(self, *args: Any) -> tuple[type[Any], dict[str, Any]]:
+        """``depth``: the serializers that are made for related models redact as well."""
+        nested, kwargs = super().build_nested_field(*args)  # type: ignore[misc]
+        if not issubclass(nested, RedactedSerializerMixin):
+            nested = type(nested.__name__, (RedactedSerializerMixin, nested), {})
+        return nested, kwargs
+
+
+def _leads_to_redacted(model: Any, source: str) -> bool:
+    """A ``source`` with dots, step by step through the relations of the models."""
+    for name in source.split("."):
+        if model is None:
+            return False
+        if name in redacted_fields(model):
+            return True
+        relation = get_field_info(model).relations.get(name)
+        model = relation and relation.related_model
+    return False
 
 
 def user_object(user: Any) -> Data:

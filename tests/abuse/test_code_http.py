@@ -104,14 +104,18 @@ def test_no_error_report_names_a_code(people: Any, sasha: Browser, settings: Any
     impersonation_started.connect(fail)
     sasha.raise_request_exception = False
     code = sasha.code(people.dave)
+    whole = f"{CALLBACK}?code={code}"
     try:
-        response = sasha.redeem(code)
+        response = sasha.redeem(code, RAW_URI=whole, REQUEST_URI=whole)  # as gunicorn and uWSGI do
     finally:
         impersonation_started.disconnect(fail)
     assert response.status_code == 500
     assert code not in response.content.decode()
     [report] = mail.outbox
-    assert code not in f"{report.subject} {report.body} {report.alternatives}"
+    text = f"{report.subject} {report.body} {report.alternatives}"
+    assert "RAW_URI" in text
+    assert "REQUEST_URI" in text
+    assert code not in text
 
 
 # ABUSE 74
