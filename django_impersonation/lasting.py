@@ -70,7 +70,7 @@ DEFAULT_MODELS = (
 FLAGS = ("password", "is_staff", "is_superuser")
 _REMOVES = {"DELETE", "TRUNCATE"}
 # Where the words do not tell into which table.
-_UNREADABLE = {"INSERT", "UPDATE", "REPLACE", "COPY", "LOAD", "?"}
+_UNREADABLE = {"INSERT", "UPDATE", "REPLACE", "MERGE", "COPY", "LOAD", "DO", "EXECUTE", "PREPARE", "?"}
 
 
 class Rules(NamedTuple):

@@ -9,35 +9,37 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 _TOKENS = r"""
-    (?P<hidden> /\*M?! | /\*(?:(?!\*/).)*?/\* )  # executed by MariaDB and MySQL; nested, as PostgreSQL alone has them
-  | (?P<noise> %(comment)s | /\*.*?\*/ | \s+ )
+    # Executed by MariaDB and MySQL; nested, as PostgreSQL alone has them; one of its names, in escapes.
+    (?P<hidden> /\*M?! | /\*(?:(?!\*/).)*?/\* | [uU]&" )
+  | (?P<noise> %(comment)s | /\*.*?\*/ | [ \t\n\r\f\v]+ )  # no other white space: it belongs to a word
   | (?P<text> %(text)s )
   | (?P<name> %(name)s )
-  | (?P<word> [^\W\d][\w$]* )
+  | (?P<word> [A-Za-z_\x80-\U0010ffff][\w$\x80-\U0010ffff]* )
   | (?P<sign> . )
 """
 _PLAIN, _ESCAPED = r"'(?:[^']|'')*'", r"'(?:[^'\\]|''|\\.)*'"
 _QUOTED, _ESCAPED_QUOTED, _BACKTICKED = r'"(?:[^"]|"")*"', r'"(?:[^"\\]|""|\\.)*"', r"`(?:[^`]|``)*`"
-_DOLLARS = r"\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?\$(?P=tag)\$"
-# A comment begins with two dashes and white space, or with a hash.
-_MYSQL = {"comment": r"--(?![^\s\x00-\x1f])[^\n]* | \#[^\n]*"}
+_BRACKETED, _MSSQL = r"\[[^\]]*\]", r"\[(?:[^\]]|\]\])*\]"
+_DOLLARS = r"\$(?P<tag>(?:[A-Za-z_\x80-\U0010ffff][\w\x80-\U0010ffff]*)?)\$.*?\$(?P=tag)\$"
+# A text goes on behind a newline, and comments.
+_CONTINUED = rf"[eE]{_ESCAPED}(?:(?:[ \t\n\r\f\v]|--[^\n\r]*[\n\r])*{_ESCAPED})*"
+# A comment begins with two dashes and white space or a control character, or with a hash.
+_MYSQL = {"comment": r"--(?![^\x00-\x20\x7f])[^\n]* | \#[^\n]*"}
 # What each vendor's texts and comments are; where the settings of a server decide, what each setting makes of them.
 _DIALECTS = {
     "postgresql": [
-        {
-            "comment": r"--[^\n\r]*",
-            "text": rf"[eE]{_ESCAPED}(?:\s*\n\s*{_ESCAPED})* | {_PLAIN} | {_DOLLARS}",
-            "name": _QUOTED,
-        }
+        {"comment": r"--[^\n\r]*", "text": rf"{_CONTINUED} | {text} | {_DOLLARS}", "name": _QUOTED}
+        for text in (_PLAIN, _ESCAPED)  # standard_conforming_strings, on and off
     ],
-    "sqlite": [{"comment": r"--[^\n]*", "text": _PLAIN, "name": rf"{_QUOTED} | {_BACKTICKED} | \[[^\]]*\]"}],
+    "sqlite": [{"comment": r"--[^\n]*", "text": _PLAIN, "name": rf"{_QUOTED} | {_BACKTICKED} | {_BRACKETED}"}],
     "mysql": [
         _MYSQL | {"text": _ESCAPED, "name": rf"{_ESCAPED_QUOTED} | {_BACKTICKED}"},
-        _MYSQL | {"text": _ESCAPED, "name": rf"{_QUOTED} | {_BACKTICKED}"},  # ANSI_QUOTES
-        _MYSQL | {"text": _PLAIN, "name": rf"{_QUOTED} | {_BACKTICKED}"},  # NO_BACKSLASH_ESCAPES
+        _MYSQL | {"text": _ESCAPED, "name": rf"{_QUOTED} | {_BACKTICKED} | {_MSSQL}"},  # ANSI_QUOTES
+        _MYSQL | {"text": _PLAIN, "name": rf"{_QUOTED} | {_BACKTICKED} | {_MSSQL}"},  # NO_BACKSLASH_ESCAPES
     ],
 }
 _SCANNERS = {
@@ -51,8 +53,8 @@ _VERBS = {"INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE", "TRUNCATE"}
 # What may stand between a verb and its table.
 _FILLERS = {"INTO", "FROM", "ONLY", "IGNORE", "LOW_PRIORITY", "HIGH_PRIORITY", "DELAYED", "QUICK", "TABLE"}
 _FILLERS |= {"OR", "ROLLBACK", "ABORT", "FAIL", "REPLACE"}  # SQLite: INSERT OR REPLACE INTO
-# EXPLAIN ANALYZE runs these.
-_EXPLAINED = {"CREATE", "EXECUTE", "REFRESH", "DECLARE", "CALL"}
+# EXPLAIN ANALYZE runs these; SQLite sets a pragma while it explains it.
+_EXPLAINED = {"CREATE", "EXECUTE", "REFRESH", "DECLARE", "CALL", "PRAGMA"}
 # Settings of the connection change no row, but these would end its read-only mode, run a statement, or stay for all.
 _SETTINGS = re.compile(r"WRITE|AUTOCOMMIT|STATEMENT|PASSWORD|GLOBAL|PERSIST(_ONLY)?|\w*READ_?ONLY|QUERY_ONLY")
 _PRAGMAS = re.compile(r"TABLE_X?INFO|TABLE_LIST|INDEX_X?INFO|INDEX_LIST|FOREIGN_KEY_(LIST|CHECK)|\w+_CHECK")
@@ -83,12 +85,12 @@ class _Token(NamedTuple):
     @property
     def word(self) -> str:
         """In capitals, if it is one that means something to SQL."""
-        return self.text.upper() if self.kind == "word" else ""
+        return self.text.upper() if self.kind == "word" and self.text.isascii() else ""
 
     @property
     def name(self) -> str:
-        """An identifier, without its quotes; "" for what is none."""
-        if self.kind not in ("word", "name"):
+        """An identifier, without its quotes, which to SQLite are those of texts too; "" for what is none."""
+        if self.kind == "sign":
             return ""
         bare = self.text if self.kind == "word" else self.text[1:-1].replace(self.text[-1] * 2, self.text[-1])
         return bare.lower()
@@ -131,7 +133,10 @@ def _statement(tokens: list[_Token], vendor: str) -> list[Write]:
     if not tokens:
         return []
     found = list(_verbs(tokens))
-    return found or ([] if _reads(tokens, vendor) else [Write(tokens[0].word or "?", "")])
+    if found or _reads(tokens, vendor):
+        return found
+    runs = any(token.word == "EXECUTE" for token in tokens)  # in a block or a loop, or behind EXPLAIN
+    return [Write("EXECUTE" if runs else tokens[0].word or "?", "")]
 
 
 def _reads(tokens: list[_Token], vendor: str) -> bool:
@@ -140,9 +145,13 @@ def _reads(tokens: list[_Token], vendor: str) -> bool:
     first = words[0] if words else ""
     if first == "PRAGMA":
         sets = any(token.text in ("=", "(") for token in tokens)
-        return not sets or (any(map(_PRAGMAS.fullmatch, words[1:4])) and all(token.text != "=" for token in tokens))
+        place = 3 if tokens[2:3] == [_Token("sign", ".")] else 1
+        known = any(_PRAGMAS.fullmatch(token.name.upper()) for token in tokens[place : place + 1])
+        return not sets or (known and all(token.text != "=" for token in tokens))
     if first == "SET":
-        return not any(map(_SETTINGS.fullmatch, words))
+        return not any(_SETTINGS.fullmatch(token.name.upper()) for token in tokens if token.kind != "text")
+    if first == "DO":  # it evaluates, as SELECT does; elsewhere it runs a block of a language
+        return vendor == "mysql"
     if first == "BEGIN":  # elsewhere it ends the transaction that is read-only, or begins a block of a language
         return vendor == "sqlite" and len(words) < 4
     if first in ("SAVEPOINT", "RELEASE") or words[:2] == ["ROLLBACK", "TO"]:
@@ -152,20 +161,33 @@ def _reads(tokens: list[_Token], vendor: str) -> bool:
 
 def _verbs(tokens: list[_Token]) -> Iterator[Write]:
     """At any depth: ``WITH gone AS (DELETE FROM …) SELECT …`` writes."""
-    before, belongs = "", False  # to a verb: the INTO of INSERT INTO, and not that of SELECT … INTO
+    belongs = False  # to a verb: the INTO of INSERT INTO, and not that of SELECT … INTO
     for place, token in enumerate(tokens):
         word = token.word
-        is_call = word in ("REPLACE", "INSERT", "TRUNCATE") and tokens[place + 1 : place + 2] == [_Token("sign", "(")]
-        locks = word == "UPDATE" and before in ("FOR", "KEY", "DO", "ON")
-        if word in _VERBS and before not in ("OR", ".") and not locks and not is_call:
+        if word in _VERBS and _begins(tokens, place):
             columns = _columns(tokens, place) if word == "UPDATE" else frozenset()
             yield from (Write(word, table, columns) for table in _tables(tokens, place + 1, several=word == "UPDATE"))
             belongs = True
-        elif word == "INTO" and not belongs:
-            yield Write("INTO", "")
+        elif word == "INTO" and not belongs:  # a new table, a file or a variable; LOAD DATA … INTO TABLE
+            named = any(after.word == "TABLE" for after in tokens[place + 1 : place + 2])
+            yield Write("INTO", next(_tables(tokens, place + 1, several=False)) if named else "")
         else:
             belongs = belongs and word in _FILLERS
-        before = word or token.text
+
+
+def _begins(tokens: list[_Token], place: int) -> bool:
+    """Does a verb begin what it is the verb of? Others are names, calls, locks, and parts of an INSERT."""
+    verb, before = tokens[place].word, tokens[place - 1] if place else _Token("sign", "")
+    after = tokens[place + 1] if place + 1 < len(tokens) else _Token("sign", "")
+    if before.text == "." or before.word == "OR":
+        return False
+    if verb in ("REPLACE", "INSERT", "TRUNCATE"):
+        return after.text != "("
+    if verb == "UPDATE" and before.word == "FOR":  # MariaDB: SET STATEMENT … FOR UPDATE
+        return any(one.word == "SET" and two.word == "STATEMENT" for one, two in pairwise(tokens[:place]))
+    if verb == "UPDATE" and before.word == "DO":  # ON CONFLICT DO UPDATE SET; MariaDB: WHILE … DO UPDATE
+        return after.word != "SET"
+    return verb != "UPDATE" or before.word not in ("KEY", "ON")
 
 
 def _tables(tokens: list[_Token], start: int, *, several: bool) -> Iterator[str]:
@@ -176,29 +198,25 @@ def _tables(tokens: list[_Token], start: int, *, several: bool) -> Iterator[str]
     while tokens[place + 1 : place + 2] == [_Token("sign", ".")]:
         place += 2
     yield tokens[place].name if place < len(tokens) else ""
-    while several and place < len(tokens) and tokens[place].word != "SET":
+    while several and place < len(tokens) and (tokens[place].word != "SET" or tokens[place - 1].text == "."):
         place += 1
-        if place < len(tokens) and (tokens[place].text == "," or tokens[place].word == "JOIN"):
+        if place < len(tokens) and (tokens[place].text == "," or tokens[place].word in ("JOIN", "STRAIGHT_JOIN")):
             yield from _tables(tokens, place + 1, several=True)
             return
 
 
 def _columns(tokens: list[_Token], start: int) -> frozenset[str]:
-    """After SET, whatever stands before an ``=`` or in a list before one: more than is set, and never fewer."""
-    place = next((n for n in range(start, len(tokens)) if tokens[n].word == "SET"), len(tokens))
+    """After SET, whatever is named before the ``=`` of each part: more than is set, and never fewer."""
     found: set[str] = set()
-    depth, listed = 0, False
-    for before, token in zip(tokens[place:], tokens[place + 1 :], strict=False):
-        if token.text == "(":
-            listed = listed or (depth == 0 and (before.word == "SET" or before.text == ","))
-            depth += 1
-        elif token.text == ")":
-            depth -= 1
-            listed = listed and depth > 0
-        elif depth == 0 and token.word in ("WHERE", "FROM", "RETURNING"):
+    depth, is_set = 0, False
+    for before, token in pairwise(tokens[start:]):
+        is_set = is_set or (depth == 0 and (before.word == "SET" or before.text == ","))
+        if token.text in ("(", ")"):
+            depth += 1 if token.text == "(" else -1
+        elif depth == 0 and token.text == "=":
+            is_set = False
+        elif depth == 0 and token.word == "WHERE" and before.text != ".":
             break
-        if listed:
+        if is_set:
             found.add(token.name)
-        elif token.text == "=":
-            found.add(before.name)
     return frozenset(found - {""})

@@ -20,11 +20,40 @@ from django.utils import timezone
 from django_impersonation import lasting
 from django_impersonation.exceptions import WriteRefused
 from django_impersonation.models import Event
+from django_impersonation.statements import writes
 from example_project.shop.models import User
 from tests.people import Browser
 from tests.urls import urlpatterns as pages
 
 OWN = "UPDATE shop_user SET PASSWORD = 'mine'"
+# Where each database sees a change of the password, and others do not.
+DIALECTS = {
+    "sqlite": [
+        "UPDATE shop_user SET 'password' = 'mine'",
+        "UPDATE 'shop_user' SET ('password') = ('mine')",
+        "UPDATE shop_user SET is_active = 1 IS DISTINCT FROM 2, password = 'mine'",
+    ],
+    "postgresql": [
+        f"DO $$ BEGIN {OWN}; END $$",
+        "UPDATE shop_user SET U&\"p\\0061ssword\" = 'mine'",
+        "UPDATE U&\"shop\\005fuser\" SET password = 'mine'",
+        f"SELECT 1 AS x\u00a0$$; {OWN} --$$",
+        "SELECT $\u00a0$ ' $\u00a0$; UPDATE shop_user SET password = $$mine$$ --'",
+        "SELECT E'a' --c\n'b\\''; UPDATE shop_user SET password = $$mine$$ --'",
+        "SELECT E'a'\r'b\\''; UPDATE shop_user SET password = $$mine$$ --'",
+    ],
+    "mysql": [
+        "UPDATE shop_user SET password := 'mine'",
+        "UPDATE django_migrations m STRAIGHT_JOIN shop_user u SET u.password = 'mine'",
+        "UPDATE django_migrations \u017fet, shop_user u SET u.password = 'mine'",
+        f"SET STATEMENT max_statement_time = 9 FOR {OWN}",
+        f"BEGIN NOT ATOMIC FOR i IN 1..1 DO {OWN}; END FOR; END",
+        f'EXECUTE IMMEDIATE "{OWN}"',
+        f'PREPARE s FROM "{OWN}"; EXECUTE s',
+        f'IF 1 THEN EXECUTE IMMEDIATE "{OWN}"; END IF',
+        f"SELECT 1 --\x7f '\n; {OWN.replace(chr(39), chr(34))} -- '",
+    ],
+}
 
 
 def bob() -> User:
@@ -140,10 +169,13 @@ REFUSED = {
     "new staff": lambda: User.objects.create_user("new@example.com", "demo", is_staff=True),
     "new in bulk": lambda: User.objects.bulk_create([User(email="new@example.com", is_superuser=True)]),
 }
+REFUSED |= {f"dialect {n}": raw(sql) for n, sql in enumerate(DIALECTS[connection.vendor])}
 ALLOWED = {
     "name": saved(name="Changed"),
     "domain": saved(email="bob@EXAMPLE.com"),  # as forms write it the other way round
     "update": lambda: User.objects.update(name="Changed"),
+    "texts": raw("UPDATE shop_user SET name = 'password' WHERE password = 'mine'"),
+    "into a variable": raw("SELECT 1 INTO @found" if connection.vendor == "mysql" else "SELECT 1"),
     "found by its address": lambda: User.objects.filter(email="bob@example.com").update(name="Changed"),
     "one field": lambda: bob().save(update_fields=["name"]),
     "not saved": lambda: setattr(bob(), "email", "mine@example.com"),
@@ -349,3 +381,32 @@ def test_what_was_half_done_is_not_kept(sasha: Browser, people: Any) -> None:
 def test_a_statement_that_does_not_say_what_it_writes_is_refused(sasha: Browser, people: Any) -> None:
     sasha.start(people.dave)
     assert sasha.post("/unreadable/").status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("sql", "vendor"),
+    [
+        ("DO $$ x $$", "postgresql"),
+        ("PREPARE s FROM @x", "mysql"),
+        ("EXECUTE IMMEDIATE @x", "mysql"),
+        ("LOAD 'x'", "postgresql"),
+        ("LOAD DATA INFILE 'x' INTO TABLE shop_user (password)", "mysql"),
+        ("MERGE INTO (SELECT * FROM shop_user) USING x ON (1 = 1)", "oracle"),
+    ],
+)
+def test_what_words_do_not_tell_is_refused(sql: str, vendor: str) -> None:
+    assert any(lasting.rules().refuses(write, verified=False) for write in writes(sql, vendor))
+
+
+@pytest.mark.parametrize(
+    ("sql", "vendor"),
+    [
+        ("DO RELEASE_LOCK('x')", "mysql"),
+        ("SELECT 1 INTO OUTFILE 'x'", "mysql"),
+        ("LOAD DATA INFILE 'x' INTO TABLE shop_visit (password)", "mysql"),
+        ("BEGIN NOT ATOMIC UPDATE shop_user SET name = 'x'; END", "mysql"),
+        ("BEGIN ISOLATION LEVEL SERIALIZABLE", "postgresql"),
+    ],
+)
+def test_what_words_tell_is_not(sql: str, vendor: str) -> None:
+    assert not any(lasting.rules().refuses(write, verified=False) for write in writes(sql, vendor))

@@ -26,17 +26,24 @@ READS = [
     ("SELECT replace(a, 'b', 'c'), TRUNCATE(1.5, 1), insert('a', 1, 1, 'b')", EVERYWHERE),
     ("SELECT 1 FROM t FOR UPDATE OF t NOWAIT", EVERYWHERE),
     ("SELECT 1 FROM t FOR NO KEY UPDATE SKIP LOCKED", EVERYWHERE),
+    ("SELECT statement FROM t FOR UPDATE", EVERYWHERE),
     ("WITH RECURSIVE a AS (SELECT 1) SELECT * FROM a", EVERYWHERE),
     ("EXPLAIN ANALYZE SELECT 1", EVERYWHERE),
     ("VALUES (1), (2)", EVERYWHERE),
     ("SHOW search_path", (POSTGRESQL,)),
     ("SELECT E'\\\\', E'it\\'s; DELETE FROM t'", (POSTGRESQL,)),
+    ("SELECT E'a'\r'it\\'s; DELETE FROM t'", (POSTGRESQL,)),
+    ("SELECT E'a' --'\r 'it\\'s; DELETE FROM t'", (POSTGRESQL,)),
+    ("SELECT 1 AS \u00a0, $\u00a0$ DELETE FROM t $\u00a0$", (POSTGRESQL,)),
     ("SELECT $$ DELETE FROM t $$, $x$ $$ UPDATE $$ $x$, a[1]", (POSTGRESQL,)),
     ("SET LOCAL statement_timeout = 5; SET search_path TO a; RELEASE SAVEPOINT s", (POSTGRESQL,)),
+    ("SET app.role = 'readonly'", (POSTGRESQL,)),
     ("SELECT `delete`, 'it''s; DELETE', \"DELETE\" # DELETE", (MYSQL,)),
+    ("DO RELEASE_LOCK('delete')", (MYSQL,)),
     ("PRAGMA table_info('t')", (SQLITE,)),
     ("PRAGMA main.foreign_key_list(t)", (SQLITE,)),
     ("PRAGMA foreign_keys", (SQLITE,)),
+    ("PRAGMA \"main\" . [table_info]('t')", (SQLITE,)),
     ("SELECT [delete from t], `update` FROM t WHERE a LIKE %s ESCAPE '\\'", (SQLITE,)),
     ("BEGIN", (SQLITE,)),
     ("BEGIN IMMEDIATE TRANSACTION", (SQLITE,)),
@@ -59,6 +66,18 @@ WRITES = [
     ("SELECT 1 INTO OUTFILE '/tmp/x'", ("INTO", ""), EVERYWHERE),
     ("UPDATE a, t SET t.b = 1", ("UPDATE", "t"), (MYSQL,)),
     ("UPDATE a JOIN s.t ON a.x = t.y SET t.b = 1", ("UPDATE", "t"), (MYSQL,)),
+    ("UPDATE a STRAIGHT_JOIN t SET t.b = 1", ("UPDATE", "t"), (MYSQL,)),
+    ("UPDATE a JOIN b ON b.set = 1 JOIN t SET t.b = 1", ("UPDATE", "t"), (MYSQL,)),
+    ("UPDATE a \u017fet, t SET t.b = 1", ("UPDATE", "t"), (MYSQL,)),  # no SET, whatever its capitals are
+    ("UPDATE main.'t' SET b = 1", ("UPDATE", "t"), (SQLITE,)),
+    ("LOAD DATA LOCAL INFILE 'x' IGNORE INTO TABLE s.t (a)", ("INTO", "t"), (MYSQL,)),
+    ("LOAD XML INFILE 'x' REPLACE INTO TABLE t", ("REPLACE", "t"), (MYSQL,)),
+    ("SET STATEMENT max_statement_time = 1 FOR UPDATE t SET a = 1", ("UPDATE", "t"), EVERYWHERE),
+    ("SET STATEMENT max_statement_time = 1 FOR SELECT f()", ("SET", ""), EVERYWHERE),
+    ("BEGIN NOT ATOMIC FOR i IN 1..1 DO UPDATE t SET a = 1; END FOR; END", ("UPDATE", "t"), EVERYWHERE),
+    ("BEGIN NOT ATOMIC DELETE FROM u; WHILE 1 DO UPDATE t SET a = 1; END WHILE; END", ("UPDATE", "t"), EVERYWHERE),
+    ("BEGIN NOT ATOMIC DELETE FROM u; IF 1 THEN EXECUTE IMMEDIATE ''; END IF; END", ("EXECUTE", ""), EVERYWHERE),
+    ("EXPLAIN ANALYZE EXECUTE s", ("EXECUTE", ""), EVERYWHERE),
     *(
         (sql, (sql.split()[0], ""), EVERYWHERE)
         for sql in (
@@ -66,7 +85,8 @@ WRITES = [
             "ALTER TABLE t ADD b int",
             "CALL f()",
             "COPY t FROM STDIN",
-            "DO $$ x $$",
+            "EXECUTE IMMEDIATE 'DELETE FROM t'",
+            "PREPARE s FROM 'DELETE FROM t'",
             "LOAD DATA",
             "GRANT a TO b",
             "COMMIT",
@@ -76,6 +96,7 @@ WRITES = [
             "LOCK TABLE t",
         )
     ),
+    ("DO $$ x $$", ("DO", ""), (POSTGRESQL, SQLITE, ORACLE)),
     ("BEGIN", ("BEGIN", ""), (POSTGRESQL, MYSQL, ORACLE)),
     ("BEGIN some_procedure; END;", ("BEGIN", ""), (ORACLE,)),
     *(
@@ -89,22 +110,38 @@ WRITES = [
             "autocommit = 1",
             "GLOBAL read_only = 0",
             "PASSWORD = 'x'",
-            "STATEMENT max_statement_time = 1 FOR UPDATE t SET a = 1",
         )
     ),
+    ('SET "default_transaction_read_only" = off', ("SET", ""), (POSTGRESQL,)),
+    ("SET a = 1, `autocommit` = 1", ("SET", ""), (MYSQL,)),
     ("PRAGMA query_only = OFF", ("PRAGMA", ""), (SQLITE,)),
     ("PRAGMA query_only(0)", ("PRAGMA", ""), (SQLITE,)),
+    ("PRAGMA query_only(table_info)", ("PRAGMA", ""), (SQLITE,)),
+    ("PRAGMA main.query_only(table_info)", ("PRAGMA", ""), (SQLITE,)),
+    ("PRAGMA table_info.query_only(0)", ("PRAGMA", ""), (SQLITE,)),
+    ("EXPLAIN PRAGMA query_only(0)", ("EXPLAIN", ""), (SQLITE,)),
     ("SELECT 1 /*! INTO OUTFILE 'x' */", ("?", ""), (MYSQL,)),
     ("SELECT 1 /*M! INTO OUTFILE 'x' */", ("?", ""), (MYSQL,)),
     # Each of these hides a write in what another dialect takes for a text or a comment.
     ("SELECT E'\\'', 1; DELETE FROM t WHERE a = ''", ("DELETE", "t"), (POSTGRESQL,)),
     ("SELECT E'a'\n'\\''; DELETE FROM t; --'", ("DELETE", "t"), (POSTGRESQL,)),
+    ("SELECT E'a' --c\n'\\''; DELETE FROM t; --'", ("DELETE", "t"), (POSTGRESQL,)),
+    ("SELECT E'a'\r'\\''; DELETE FROM t; --'", ("DELETE", "t"), (POSTGRESQL,)),
+    ("SELECT 'a\\'', 1; DELETE FROM t; --'", ("DELETE", "t"), (POSTGRESQL, MYSQL)),
+    ("SELECT 1 AS a\u00a0$$; DELETE FROM t; --$$", ("DELETE", "t"), (POSTGRESQL,)),
+    ("SELECT 1 AS \u00a0$$; DELETE FROM t; --$$", ("DELETE", "t"), (POSTGRESQL,)),
+    ("SELECT $\u00a0$ ' $\u00a0$; DELETE FROM t; --'", ("DELETE", "t"), (POSTGRESQL,)),
+    ('SET U&"default_transaction_read\\005fonly" = off', ("?", ""), (POSTGRESQL,)),
+    ('UPDATE u&"\\0074" SET a = 1', ("?", ""), (POSTGRESQL,)),
     ("SELECT ARRAY[']']; DELETE FROM t WHERE a = ']'", ("DELETE", "t"), (POSTGRESQL,)),
     ("SELECT 1 -- \rDELETE FROM t", ("DELETE", "t"), (POSTGRESQL,)),
     ("/* /* */ ' */ DELETE FROM t -- '", ("?", ""), (POSTGRESQL,)),
     ("SELECT 1 -- \r ' \n; DELETE FROM t -- '", ("DELETE", "t"), (SQLITE,)),
     ("SELECT 'a\\'; DELETE FROM t; SELECT 'b'", ("DELETE", "t"), (SQLITE, POSTGRESQL, MYSQL)),
     ("SELECT 1--1; DELETE FROM t", ("DELETE", "t"), (MYSQL,)),
+    ("SELECT 1--\u00a0; DELETE FROM t", ("DELETE", "t"), (MYSQL,)),
+    ("SELECT 1 --\x7f '\n; DELETE FROM t -- '", ("DELETE", "t"), (MYSQL,)),
+    ("SELECT 1 AS [a]]']; DELETE FROM t -- '", ("DELETE", "t"), (MYSQL,)),
     ("SELECT 1 # '\n; DELETE FROM t -- '", ("DELETE", "t"), (MYSQL,)),
     ('SELECT "\\""; DELETE FROM t WHERE a = ""', ("DELETE", "t"), (MYSQL,)),
     ("SELECT 1 AS $$; DELETE FROM t; SELECT 1 AS $$", ("DELETE", "t"), (MYSQL,)),
@@ -123,17 +160,27 @@ def test_what_writes(sql: str, found: tuple[str, str], vendor: str) -> None:
 
 
 def test_columns_of_an_update_are_those_that_it_sets() -> None:
-    def columns(sql: str) -> list[str]:
-        return sorted(writes(sql, POSTGRESQL)[0].columns)
+    def columns(sql: str, vendor: str = POSTGRESQL) -> list[str]:
+        return sorted(writes(sql, vendor)[0].columns)
 
     assert columns('UPDATE "t" SET "A" = %s, b = c.d WHERE e = 1 AND (f = 2)') == ["a", "b"]
     assert columns("UPDATE t AS x SET x.a = (SELECT y FROM z WHERE v = 1), b = 2 FROM w WHERE c = 3") == [
         "a",
         "b",
-        "v",
+        "x",
     ]
     assert columns("UPDATE t SET (a, b) = (1, 2), c = 3 WHERE d = 4") == ["a", "b", "c"]
     assert columns("UPDATE t SET x = 1, (a, b) = ROW (1, 2)") == ["a", "b", "x"]
+    assert columns("UPDATE t SET a = 1 IS DISTINCT FROM 2, b = c WHERE d = 1") == ["a", "b"]
+    assert columns("UPDATE t SET a = x.where, b = 1 FROM x WHERE c = 1") == ["a", "b"]
+    assert columns("UPDATE t SET a[1] = 1, b.c = 2") == ["a", "b", "c"]
+    assert columns("WITH x AS (UPDATE t SET a = 1 WHERE b = 2) SELECT c, d FROM x WHERE e = 3") == ["a"]
+    assert columns("UPDATE t SET (a[(1 = 2)::int], b) = (1, 2)") == ["a", "b", "int"]
+    assert columns("UPDATE t SET 'a' = 'x', b = 'c'", SQLITE) == ["a", "b"]
+    assert columns("UPDATE t SET ('a', b) = ('x', 'c')", SQLITE) == ["a", "b"]
+    assert columns("UPDATE t SET a := 1, b = 2", MYSQL) == ["a", "b"]
+    assert columns("UPDATE t JOIN u ON 1 = (SELECT c.set FROM c WHERE 1) SET a = 1", MYSQL) == ["a"]
+    assert columns("UPDATE t JOIN u ON 1 = 1.SET a = 1", MYSQL) == ["a"]
 
 
 def test_a_long_statement_is_read_in_one_go() -> None:
@@ -150,7 +197,7 @@ def test_savepoints() -> None:
 
 
 # What begins, ends and escapes texts, names and comments somewhere; and a write among them.
-PIECES = ["'", '"', "`", "[", "]", "--", "--x", "#", "/*", "*/", "/*!", "\\", "$$", "$a$", "E'", ";", "a", ","]
+PIECES = ["'", '"', "`", "[", "]", "--", "--x", "#", "/*", "*/", "/*!", "\\", "$$", "$a$", "E'", ";", "a", ",", "\xa0"]
 SOUP = st.lists(
     st.sampled_from(["SELECT 1", *PIECES, "\n", "\r", " ", "; DELETE FROM auth_group; "]), max_size=14
 ).map("".join)

@@ -87,6 +87,12 @@ def undone_by_its_driver(request: HttpRequest) -> None:
         cursor.execute("UPDATE shop_user SET name = 'Changed'")
 
 
+# How each database's own read-only mode would end.
+UNDONE = {
+    "postgresql": 'SET "transaction_read_only" = off',
+    "sqlite": "PRAGMA query_only(table_info)",
+    "mysql": "SET `autocommit` = 1",
+}
 REFUSED = {
     "on commit": on_commit,
     "on commit, of a transaction": on_commit_within,
@@ -94,6 +100,7 @@ REFUSED = {
     "another alias, by its driver": lambda request: (User.objects.using("other").count(), drivers_own("other")),
     "ended transaction": lambda request: execute("COMMIT"),
     "undone mode": lambda request: execute("SET TRANSACTION READ WRITE"),
+    "undone mode, by its other name": lambda request: (execute(UNDONE[connection.vendor]), drivers_own("default")),
     "bytes": lambda request: execute(
         b"UPDATE shop_user SET name = 'Changed'" if POSTGRESQL else "DROP TABLE shop_user"
     ),
