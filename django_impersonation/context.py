@@ -36,6 +36,11 @@ class acting:  # noqa: N801  a context manager, and read as a word
         _acting.reset(self.token)
 
 
+def djangos(request: Any) -> Any:
+    """Django's own request: REST framework hands views another one, around it."""
+    return getattr(request, "_request", request)
+
+
 def current(request: Any) -> Any:
     """The impersonation that this request acts under, or None.
 
@@ -73,9 +78,8 @@ def session_behind(request: Any) -> Any:
 def keep_until_closed(request: Any, response: Any) -> None:
     """What a response does after the middleware has returned belongs to the request still: its body, and its end."""
     response.close = partial(_within, request, response.close)
-    if (
-        not response.streaming or getattr(response, "file_to_stream", None) is not None
-    ):  # servers send files themselves
+    is_file = getattr(response, "file_to_stream", None) is not None  # which the server sends by itself
+    if is_file or not response.streaming:
         return
     kept = (_akept if response.is_async else _kept)(request, response.streaming_content)
     response.streaming_content = kept

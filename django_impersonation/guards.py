@@ -18,7 +18,7 @@ from django.urls import ResolverMatch, get_script_prefix, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_impersonation import flows
+from django_impersonation import context, flows
 from django_impersonation.blocked import DEFAULT_BLOCKED_VIEWS, SIGN_OUT_VIEWS
 from django_impersonation.conf import conf
 from django_impersonation.exceptions import ImpersonationDenied
@@ -136,8 +136,7 @@ def refusal(code: str, kind: type[ImpersonationDenied] = ImpersonationDenied) ->
 
 def note_refusal(request: Any, impersonation: ImpersonationSession, code: str = "blocked_view") -> None:
     """For ``record_refusal``: the view's transaction may be rolled back, or may not write at all."""
-    # A method of a view of REST framework has the framework's own request, around Django's.
-    getattr(request, "_request", request)._impersonation_refused = (impersonation, code)
+    context.djangos(request)._impersonation_refused = (impersonation, code)
 
 
 def record_refusal(request: Any, response: HttpResponseBase) -> None:

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -100,13 +99,13 @@ class Rules(NamedTuple):
             and (update_fields is None or not {field.name, field.attname}.isdisjoint(update_fields))
         ]
 
-    def changes(self, user: Any, names: Collection[str], stored: dict[str, Any]) -> list[str]:
+    def changes(self, user: Any, names: list[str], stored: dict[str, Any]) -> list[str]:
         """Those of ``names`` that differ from what is stored; of a new user, those that make it staff."""
         before = stored or dict.fromkeys({"is_staff", "is_superuser"}, False)
         return sorted(name for name in names if name in before and _plain(user, name) != _plain(before, name))
 
 
-def stored(user: Any, names: Collection[str], *, using: str) -> dict[str, Any]:
+def stored(user: Any, names: list[str], *, using: str) -> dict[str, Any]:
     """As they are in the database; empty, if saving makes a new user. One that has a key may be there already."""
     if user.pk is None:
         return {}

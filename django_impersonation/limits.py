@@ -102,7 +102,7 @@ class Limits:
         changes = self._rules.changes(user, names, stored)
         if changes:
             self.refuse("credential", ", ".join(changes))
-        self._verified = _Verified("UPDATE" if stored else "INSERT", user, self._rules, tuple(names), stored)
+        self._verified = _Verified("UPDATE" if stored else "INSERT", user, self._rules, names, stored)
 
     def _judge(self, write: Write, params: Any, connection: Any) -> None:
         if write.table in self._ours:
@@ -117,7 +117,7 @@ class Limits:
 class _Verified:
     """The user who is being saved: each statement of the save passes once, if it writes what was looked at."""
 
-    def __init__(self, verb: str, user: Any, rules: lasting.Rules, names: tuple[str, ...], stored: Any) -> None:
+    def __init__(self, verb: str, user: Any, rules: lasting.Rules, names: list[str], stored: Any) -> None:
         self.verb, self.user, self.rules, self.names, self.stored = verb, user, rules, names, stored
         self.tables = set(rules.user_tables)
 
@@ -131,7 +131,8 @@ class _Verified:
             return False
         if write.verb == "UPDATE":
             key = self.user._meta.pk.get_db_prep_save(self.user.pk, connection)
-            return params[-1:] == type(params)([key]) and self._writes_all(write, params, connection)
+            if params[-1:] != type(params)([key]):
+                return False
         return self._writes_all(write, params, connection)
 
     def _writes_all(self, write: Write, params: Any, connection: Any) -> bool:

@@ -64,7 +64,7 @@ def tag(request: Any, session: ImpersonationSession, user: Any) -> None:
 
 def on_login(sender: Any, request: Any, user: Any, **kwargs: Any) -> None:
     """Somebody signs in: while impersonating, the same user stays tagged, and another one ends it."""
-    request = _djangos(request)
+    request = context.djangos(request)
     session = getattr(request, "impersonation", None)
     if not hasattr(request, "impersonation") and hasattr(request, "session") and context.acting_session() is not None:
         request.session.flush()  # the code has made a request of its own, for a browser or a device elsewhere
@@ -88,17 +88,12 @@ def on_login(sender: Any, request: Any, user: Any, **kwargs: Any) -> None:
 
 def on_logout(sender: Any, request: Any, user: Any, **kwargs: Any) -> None:
     """The user's own logout ends the impersonation, with no way back: he who logs out wants to be nobody."""
-    request = _djangos(request)
+    request = context.djangos(request)
     session = getattr(request, "impersonation", None)
     if session is not None:
         session.end(EndReason.SIGNED_OUT, request=request)
         forget(request)
         request._impersonation_left = session
-
-
-def _djangos(request: Any) -> Any:
-    """Django's own request below that of Django REST framework."""
-    return getattr(request, "_request", request)
 
 
 def _begin(request: Any) -> str | None:
@@ -123,14 +118,13 @@ def _judge(request: Any, session: ImpersonationSession | None) -> tuple[Verdict,
     """The verdict, and the end that has to be recorded."""
     if session is None or session.client_id:  # a client's session lives in no browser
         return Verdict.FORGET, None
-    marks = sessions.marks(request)
     ours = sessions.is_its_own(request, session)
     parked = sessions.is_parked(request, session)
     if not ours and not parked and (sessions.is_ordinary(request) or _is_old(session)):
         return Verdict.FORGET, None
     reason = validity.fault(session)
     if ours and reason is None:
-        reason = _mismatch(request, session, marks)
+        reason = _mismatch(request, session)
         if reason is None:
             return Verdict.VALID, None
     if parked and reason is None and sessions.has_parked_key(request, session):
@@ -140,12 +134,12 @@ def _judge(request: Any, session: ImpersonationSession | None) -> tuple[Verdict,
     return Verdict.OVER, None if reason is None else (session, reason)
 
 
-def _mismatch(request: Any, session: ImpersonationSession, marks: dict[str, Any]) -> str | None:
+def _mismatch(request: Any, session: ImpersonationSession) -> str | None:
     """What only this browser's session can tell; if nothing is wrong with it, the request is the user's."""
     user = validity.load_user(session)
     if user is None or sessions.user_key(request) != sessions.key_of(user):
         return EndReason.USER_CHANGED
-    if not time.time() < marks.get("until", 0):
+    if not time.time() < sessions.marks(request).get("until", 0):
         return EndReason.EXPIRED
     tag(request, session, user)
     return None

@@ -200,7 +200,7 @@ def unmark(response: HttpResponseBase, *, return_key: bool) -> None:
 
 
 def close_way_back(response: HttpResponseBase) -> None:
-    """Delete the parked key: whoever signs in or out in this browser is not followed by the staff member of before."""
+    """Delete the parked key: whoever signs in with this browser is not followed by the staff member of before."""
     response.delete_cookie(RETURN_KEY, **_attributes() | {"path": _stop_path(), "samesite": "Strict"})
 
 

@@ -63,14 +63,11 @@ class RedactedSerializerMixin:
 
 def _leads_to_redacted(model: Any, source: str) -> bool:
     """A ``source`` with dots, step by step through the relations of the models."""
-    for name in source.split("."):
-        if model is None:
-            return False
-        if name in redacted_fields(model):
-            return True
-        relation = get_field_info(model).relations.get(name)
-        model = relation and relation.related_model
-    return False
+    name, _, rest = source.partition(".")
+    if model is None or name in redacted_fields(model):
+        return model is not None
+    relation = get_field_info(model).relations.get(name) if rest else None
+    return relation is not None and _leads_to_redacted(relation.related_model, rest)
 
 
 def user_object(user: Any) -> Data:
